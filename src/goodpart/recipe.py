@@ -1,0 +1,174 @@
+"""The recipe: everything that decides a verdict, as one validated TOML file.
+
+A recipe is written by a person (or by ``prepare --learn``), completed by training (whatever is
+``"auto"`` is decided on the good images) and then kept in the model: what was trained is what
+is run.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from goodpart.errors import RecipeError
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are errors, values cannot be changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSection(Section):
+    """How image files are read."""
+
+    color: Literal["auto", "grey", "color"] = Field(
+        "auto", description="auto: grey where all good images are grey within JPEG noise"
+    )
+    white_level: int | Literal["auto"] = Field(
+        "auto",
+        description="16-bit value that is white; auto: the least of 1023, 4095, 16383, 65535 "
+        "that no good image exceeds",
+    )
+    max_bytes: int = Field(200_000_000, gt=0, description="larger files are refused unread")
+    max_pixels: int = Field(120_000_000, gt=0, description="larger images are refused undecoded")
+
+
+class PartSection(Section):
+    """The part image that detectors see."""
+
+    size: tuple[int, int] | Literal["auto"] = Field(
+        "auto",
+        description="height, width in pixels; auto: the median of the good images, the longer "
+        "side at most max_side",
+    )
+    max_side: int = Field(512, ge=32, le=8192, description="limit of the automatic size")
+    mm_per_pixel: float | None = Field(None, gt=0, description="scale of the source image")
+
+    @field_validator("size")
+    @classmethod
+    def _size_in_range(cls, value: Any) -> Any:
+        if value != "auto" and not all(16 <= side <= 8192 for side in value):
+            raise ValueError("each side must lie between 16 and 8192 pixels")
+        return value
+
+
+class DetectorSection(Section):
+    """Which detector, and its settings by name."""
+
+    name: str = "auto-default"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class LimitsSection(Section):
+    """What the limits are to promise."""
+
+    overkill: float = Field(0.01, gt=0, lt=0.5, description="share of good parts judged NG")
+    escape: float | None = Field(
+        None, gt=0, lt=1, description="share of defective parts judged OK; needs defective images"
+    )
+    ok: float | None = Field(None, description="set by hand: at or below it a part is OK")
+    ng: float | None = Field(None, description="set by hand: above it a part is NG")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LimitsSection:
+        if (self.ok is None) != (self.ng is None):
+            raise ValueError("set both limits.ok and limits.ng by hand, or neither")
+        if self.ok is not None and self.ng is not None and self.ng < self.ok:
+            raise ValueError("limits.ng must not lie below limits.ok")
+        return self
+
+
+class Recipe(Section):
+    """Everything that decides a verdict."""
+
+    name: str = ""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    input: InputSection = InputSection()
+    part: PartSection = PartSection()
+    detector: DetectorSection = DetectorSection()
+    limits: LimitsSection = LimitsSection()
+
+
+def parse_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Validate plain values.
+
+    Raises
+    ------
+    RecipeError
+        One line with the place and the reason of the first mistake.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "top level"
+        what = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{where}: {place}: {what}") from None
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a TOML file.
+
+    Raises
+    ------
+    RecipeError
+        The file is missing, is not TOML, or does not validate.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RecipeError(f"{path}: cannot read the recipe: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from None
+    return parse_recipe(values, where=str(path))
+
+
+def _literal(text: str) -> Any:
+    """A TOML value, or the text itself where it is not one (``--set detector.name=memory``)."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def override(recipe: Recipe, settings: list[str]) -> Recipe:
+    """Apply ``key=value`` settings, keys with dots: ``limits.overkill=0.005``.
+
+    A key without a known section is taken as a setting of the detector
+    (``epochs=5`` is ``detector.settings.epochs=5``).
+
+    Raises
+    ------
+    RecipeError
+        A setting has no ``=`` or does not validate.
+    """
+    values = recipe.model_dump(exclude_unset=True)
+    sections = set(Recipe.model_fields)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set {setting}: write it as key=value, such as epochs=5")
+        steps = key.strip().split(".")
+        if steps[0] not in sections:
+            steps = ["detector", "settings", *steps]
+        place = values
+        for step in steps[:-1]:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"--set {setting}: {step} is a value, not a section")
+        place[steps[-1]] = _literal(text.strip())
+    return parse_recipe(values, where="--set")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as TOML text, without the settings that are not set (TOML has no null)."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
