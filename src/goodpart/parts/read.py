@@ -198,9 +198,7 @@ def _to_array(image: Any, name: str) -> NDArray[Any]:
         pixels = np.asarray(image)
     elif mode == "LA":
         pixels = np.asarray(image.getchannel("L"))
-    elif mode == "1":
-        pixels = np.asarray(image.convert("L"))
-    elif mode == "P" and _grey_palette(image):
+    elif mode == "1" or (mode == "P" and _grey_palette(image)):
         pixels = np.asarray(image.convert("L"))
     elif mode in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "RGBX"):
         rgb = image if mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,1 @@
+"""The goodpart command: thin, one verb per module."""

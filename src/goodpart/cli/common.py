@@ -1,0 +1,70 @@
+"""What verbs share: settings, progress bars, JSON answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from goodpart.errors import GoodpartError
+from goodpart.progress import Progress
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A listener that draws one bar for each stage, on standard error.
+
+    Where standard error is no terminal, each stage is named once instead.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def listen(stage: str, done: int, total: int) -> None:
+            # "epoch 3/30 loss 0.01" and the like: the first word names the bar.
+            key = stage.split(" ", 1)[0]
+            if key not in tasks:
+                tasks[key] = bars.add_task(stage, total=total)
+                if not console.is_terminal:
+                    print(f"{key} ...", file=sys.stderr, flush=True)
+            bars.update(tasks[key], completed=done, total=total, description=stage)
+
+        yield listen
+
+
+def write_json(answer: Any, target: Path | None) -> None:
+    """Write an answer as JSON to a file, or to standard output where ``target`` is ``-``.
+
+    Raises
+    ------
+    GoodpartError
+        The file cannot be written.
+    """
+    text = json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False)
+    if target is None or str(target) == "-":
+        print(text)
+        return
+    try:
+        target.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise GoodpartError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def console() -> Any:
+    """Standard output for people."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)

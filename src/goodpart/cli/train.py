@@ -1,0 +1,71 @@
+"""``goodpart train``: from a folder of good images to a calibrated model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from goodpart.cli.common import console, progress_bar, write_json
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help="Data folder, in any of the three layouts.")],
+    out: Annotated[Path, typer.Option("--out", help="Model folder to write.")],
+    detector: Annotated[str | None, typer.Option("--detector", help="Which detector.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Recipe (TOML).")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value over the recipe, such as limits.overkill=0.005."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the summary as JSON (alone: to stdout).")
+    ] = None,
+) -> None:
+    """Learn from the good images of DATA and set the limits.
+
+    Only good training images are opened, never test/. The model folder is written at the end:
+    a training that fails or is stopped leaves an earlier model whole.
+
+    Example: goodpart train data/caps --out models/caps
+    """
+    from goodpart.fitting import fit
+    from goodpart.model import check_free
+    from goodpart.recipe import Recipe, load_recipe, override
+
+    check_free(out, force=force)
+    recipe = load_recipe(config) if config else Recipe()
+    recipe = override(recipe, settings or [])
+    workdir = out.parent / f"{out.name}.training"
+    with progress_bar() as progress:
+        model = fit(data, detector=detector, recipe=recipe, workdir=workdir, progress=progress)
+    model.save(out, force=force)
+    summary = summarize(model, out)
+    if json_file is not None:
+        write_json(summary, json_file)
+        return
+    say = console()
+    for item in model.provenance["left_out"]:
+        say.print(f"left out: {item['reason']}", style="yellow")
+    say.print(
+        f"{summary['detector']} learned from {summary['parts']} good parts "
+        f"in {summary['seconds']:.1f} s -> {out}"
+    )
+    say.print(f"limit {model.limits.ng:.4g}: " + "; ".join(model.calibration["notes"]))
+    for name in model.calibration["outliers"]:
+        say.print(f"stands out: {name}", style="yellow")
+
+
+def summarize(model: Any, out: Path) -> dict[str, Any]:
+    """The answer for ``--json``."""
+    return {
+        "model": str(out),
+        "detector": model.detector.name,
+        "parts": model.provenance["parts_used"],
+        "left_out": model.provenance["left_out"],
+        "seconds": model.provenance["seconds"],
+        "limits": {"ok": model.limits.ok, "ng": model.limits.ng},
+        "calibration": {k: v for k, v in model.calibration.items() if k != "good_scores"},
+    }

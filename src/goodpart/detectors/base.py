@@ -1,0 +1,150 @@
+"""What every detector offers: learn from good part images, give a score map for one."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.errors import NotFittedError
+from goodpart.progress import Progress
+
+PartPixels = NDArray[Any]
+"""A part image: uint8, or float32 0..255; (H, W) grey or (H, W, 3) RGB."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The score map of a training image, by a model that did not see it.
+
+    Parameters
+    ----------
+    index : int
+        Of the image in the sequence given to ``fit``.
+    raw_map : ndarray of float32, (h, w)
+    """
+
+    index: int
+    raw_map: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a fitted detector keeps: plain arrays, network files, and a few JSON values.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        Saved as safetensors.
+    files : dict of str to bytes
+        Saved under their names, such as ``network.onnx``.
+    values : dict
+        JSON values.
+    """
+
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Detector(ABC):
+    """Base of all detectors, in scikit-learn's manners.
+
+    The constructor takes keyword-only settings and only stores them under their own names;
+    ``fit`` returns self; learned state ends in ``_``. Thresholds are not a detector's business.
+
+    Attributes
+    ----------
+    name : str
+        What ``--detector`` calls it.
+    guarantee : "cross-fitted" or "split"
+        How :attr:`held_out_` comes about: each image scored by a model fitted without its fold,
+        or a part of the images never used for fitting.
+    held_out_ : list of HeldOut
+        Filled by ``fit``; what limits are set from. Not saved.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    guarantee: ClassVar[str] = "cross-fitted"
+
+    held_out_: list[HeldOut]
+
+    @abstractmethod
+    def fit(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        workdir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from good part images, all of one size.
+
+        Parameters
+        ----------
+        images : sequence of ndarray
+            Read as needed, perhaps several times: a sequence that loads lazily is fine.
+        groups : sequence of str, optional
+            Source of each image: those of one source share a fold.
+        mask : ndarray of bool, (H, W), optional
+            True where pixels count.
+        seed : int
+            The same images and seed give the same detector.
+        workdir : path, optional
+            Where a long training keeps checkpoints and curves; interrupted, it goes on from there.
+        progress : callable, optional
+        """
+
+    @abstractmethod
+    def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
+        """Score maps at the detector's own resolution, higher = less like a good part.
+
+        Batching changes speed, not values.
+
+        Returns
+        -------
+        list of ndarray of float32, (h, w)
+
+        Raises
+        ------
+        NotFittedError
+        """
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything that :meth:`restore` needs."""
+
+    @abstractmethod
+    def restore(self, state: State) -> Self:
+        """Take the learned state of a saved detector with the same settings; never runs code.
+
+        Raises
+        ------
+        ModelError
+            The state does not fit.
+        """
+
+    def raw_map(self, image: PartPixels) -> NDArray[np.float32]:
+        """:meth:`raw_maps` of a single image."""
+        return self.raw_maps([image])[0]
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's settings by name."""
+        names = [
+            name for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        ]
+        return {name: getattr(self, name) for name in names}
+
+    def _check_fitted(self, attribute: str) -> None:
+        if not hasattr(self, attribute):
+            raise NotFittedError(f"this {self.name} detector has not been fitted: call fit first")

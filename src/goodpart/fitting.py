@@ -1,0 +1,360 @@
+"""From data to a calibrated model: complete the recipe, fit the detector, set the limits."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.decision.inspection import Limits
+from goodpart.decision.judge import region_level
+from goodpart.decision.limits import Calibration, calibrate
+from goodpart.decision.maps import score_of
+from goodpart.detectors import Detector, create_detector
+from goodpart.detectors.registry import DEFAULT
+from goodpart.errors import DataError, ImageError, TrainingError
+from goodpart.model import Model
+from goodpart.parts.dataset import load_dataset
+from goodpart.parts.read import Source, read_image
+from goodpart.parts.road import PartImage, Road, looks_grey
+from goodpart.progress import Progress, track
+from goodpart.recipe import Recipe
+
+# Part images kept decoded; beyond this the oldest are read again when needed.
+CACHE_BYTES = 512 * 2**20
+WHITE_LEVELS = (1023, 4095, 16383, 65535)
+
+
+@dataclass
+class TrainingImages:
+    """Sources of good images, what was found out about them, and what had to be left out.
+
+    Parameters
+    ----------
+    sources : list of path or ndarray
+    names : list of str
+    groups : list of str
+        Source of each image, so that copies of one stay in one fold.
+    left_out : list of (str, str)
+        Name and reason.
+    """
+
+    sources: list[Source]
+    names: list[str]
+    groups: list[str]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+class PartSequence(Sequence[NDArray[Any]]):
+    """Part images that are read when asked for, with a bounded cache.
+
+    Parameters
+    ----------
+    pairs : list of (source index, part index)
+        Which part of which source each image is.
+    """
+
+    def __init__(
+        self,
+        images: TrainingImages,
+        road: Road,
+        pairs: list[tuple[int, int]],
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._images = images
+        self._road = road
+        self._pairs = pairs
+        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._room = cache_bytes
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index in self._cache:
+            self._cache.move_to_end(index)
+            return self._cache[index]
+        pixels = self.part(index).pixels
+        assert pixels is not None  # only good parts that could be cut out are listed
+        self.keep(index, pixels)
+        return pixels
+
+    def part(self, index: int) -> PartImage:
+        """The part image with its mask and transform, read afresh."""
+        source, place = self._pairs[index]
+        image = read_image(self._images.sources[source], limits=self._road.recipe.input)
+        return self._road.parts(image)[place]
+
+    def keep(self, index: int, pixels: NDArray[Any]) -> None:
+        """Put a decoded part image into the cache."""
+        self._cache[index] = pixels
+        self._room -= pixels.nbytes
+        while self._room < 0 and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._room += oldest.nbytes
+
+
+def gather(data: str | Path | Sequence[str | Path] | NDArray[Any]) -> TrainingImages:
+    """The good training images of a folder, a list of paths, or an array (N, H, W[, 3]).
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    if isinstance(data, np.ndarray):
+        if data.ndim not in (3, 4) or len(data) == 0:
+            raise DataError(
+                f"an array of images must be (N, H, W) or (N, H, W, 3), not {data.shape}"
+            )
+        names = [f"array_{i:05d}" for i in range(len(data))]
+        return TrainingImages(list(data), names, names)
+    if isinstance(data, str | Path):
+        items = load_dataset(data).train_good()
+        if not items:
+            raise DataError(f"{data}: no good training images; put them into a folder named Normal")
+        paths: list[Source] = [item.path for item in items]
+        return TrainingImages(paths, [str(i.path) for i in items], [i.source for i in items])
+    paths = [Path(path) for path in data]
+    if not paths:
+        raise DataError("no training images given")
+    names = [str(path) for path in paths]
+    return TrainingImages(paths, names, names)
+
+
+def complete_recipe(
+    recipe: Recipe, images: TrainingImages, progress: Progress | None = None
+) -> Recipe:
+    """Decide whatever the recipe leaves at ``"auto"`` on the good images.
+
+    Images that cannot be read are moved to ``images.left_out``.
+
+    Raises
+    ------
+    DataError
+        No image can be read.
+    """
+    sizes: list[tuple[int, int]] = []
+    grey: list[bool] = []
+    highest = 0
+    readable: list[int] = []
+    for index in track(range(len(images.sources)), "reading", len(images.sources), progress):
+        try:
+            image = read_image(images.sources[index], limits=recipe.input)
+        except ImageError as error:
+            images.left_out.append((images.names[index], str(error)))
+            continue
+        readable.append(index)
+        sizes.append((image.pixels.shape[0], image.pixels.shape[1]))
+        grey.append(looks_grey(image.pixels))
+        if image.pixels.dtype == np.uint16:
+            highest = max(highest, int(image.pixels.max()))
+    if not readable:
+        reason = images.left_out[0][1] if images.left_out else "none given"
+        raise DataError(f"none of the good images can be read; the first: {reason}")
+    images.sources = [images.sources[i] for i in readable]
+    images.names = [images.names[i] for i in readable]
+    images.groups = [images.groups[i] for i in readable]
+    part, given = recipe.part, recipe.input
+    if part.size == "auto":
+        part = part.model_copy(update={"size": _common_size(sizes, part.max_side)})
+    if given.color == "auto":
+        given = given.model_copy(update={"color": "grey" if all(grey) else "color"})
+    if given.white_level == "auto":
+        level = next(level for level in WHITE_LEVELS if highest <= level) if highest else 65535
+        given = given.model_copy(update={"white_level": level})
+    return recipe.model_copy(update={"part": part, "input": given})
+
+
+def _common_size(sizes: list[tuple[int, int]], max_side: int) -> tuple[int, int]:
+    """The median size, the longer side at most ``max_side``, in multiples of 16."""
+    height, width = np.median(np.array(sizes), axis=0)
+    scale = min(1.0, max_side / max(height, width))
+    rounded = [max(32, round(float(side) * scale / 16) * 16) for side in (height, width)]
+    return rounded[0], rounded[1]
+
+
+def cut_parts(
+    images: TrainingImages, road: Road, progress: Progress | None = None
+) -> tuple[PartSequence, list[str], list[str], NDArray[np.bool_] | None]:
+    """Run every source down the road; parts that cannot be judged are left out and named.
+
+    Returns
+    -------
+    (parts, names, groups, mask)
+        ``mask`` is common to all parts, or ``None`` where everything counts.
+    """
+    pairs: list[tuple[int, int]] = []
+    names: list[str] = []
+    groups: list[str] = []
+    kept: list[NDArray[Any]] = []
+    mask: NDArray[np.bool_] | None = None
+    room = CACHE_BYTES
+    for index in track(range(len(images.sources)), "locating", len(images.sources), progress):
+        image = read_image(images.sources[index], limits=road.recipe.input)
+        for place, part in enumerate(road.parts(image)):
+            name = images.names[index] + (f" [{part.pocket}]" if part.pocket else "")
+            if part.problem is not None or part.pixels is None:
+                message = part.problem[1] if part.problem else "no part found"
+                images.left_out.append((name, message))
+                continue
+            pairs.append((index, place))
+            names.append(name)
+            groups.append(images.groups[index])
+            mask = part.mask if part.mask is not None else mask
+            if part.pixels.nbytes <= room:
+                room -= part.pixels.nbytes
+                kept.append(part.pixels)
+    if not pairs:
+        reason = images.left_out[0][1] if images.left_out else "no parts"
+        raise DataError(f"no part could be located in the good images; the first: {reason}")
+    parts = PartSequence(images, road, pairs)
+    for index, pixels in enumerate(kept):
+        parts.keep(index, pixels)
+    return parts, names, groups, mask
+
+
+def fit(
+    data: str | Path | Sequence[str | Path] | NDArray[Any],
+    *,
+    detector: str | None = None,
+    recipe: Recipe | None = None,
+    settings: dict[str, Any] | None = None,
+    workdir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a detector on good images and set its limits.
+
+    Parameters
+    ----------
+    data : path, sequence of paths, or ndarray
+        A data folder in any layout (only its good training images are opened), a list of good
+        images, or a uint8 array (N, H, W) or (N, H, W, 3).
+    detector : str, optional
+        Overrides the recipe's.
+    recipe : Recipe, optional
+    settings : dict, optional
+        Further settings of the detector, over the recipe's.
+    workdir : path, optional
+        Where a long training keeps checkpoints; interrupted, it goes on from there.
+    progress : callable, optional
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    DataError, RecipeError, TrainingError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from goodpart import fit
+    >>> good = np.random.default_rng(0).integers(0, 255, (12, 64, 64), dtype=np.uint8)
+    >>> model = fit(good, detector="variation")
+    >>> model.inspect(good[0]).verdict
+    <Verdict.OK: 'OK'>
+    """
+    begin = time.perf_counter()
+    images = gather(data)
+    total = len(images.sources)
+    recipe = complete_recipe(recipe or Recipe(), images, progress)
+    chosen = detector or recipe.detector.name
+    if chosen == "auto-default":
+        chosen = DEFAULT
+    merged = {**recipe.detector.settings, **(settings or {})}
+    learner = create_detector(chosen, merged)
+    section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
+    recipe = recipe.model_copy(update={"detector": section})
+    parts, names, groups, mask = cut_parts(images, Road(recipe), progress)
+    learner.fit(
+        parts,
+        groups=groups,
+        mask=mask,
+        seed=recipe.seed,
+        workdir=None if workdir is None else Path(workdir),
+        progress=progress,
+    )
+    limits, level, calibration = set_limits(learner, recipe, names, mask)
+    provenance = {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - begin, 2),
+        "images_given": total,
+        "parts_used": len(parts),
+        "left_out": [{"name": name, "reason": reason} for name, reason in images.left_out],
+        "data_sha256": fingerprint(parts),
+        "versions": versions(),
+    }
+    return Model(recipe, learner, limits, level, calibration, provenance)
+
+
+def set_limits(
+    detector: Detector, recipe: Recipe, names: list[str], mask: NDArray[np.bool_] | None
+) -> tuple[Limits, float, dict[str, Any]]:
+    """Limits, region level and their story from a detector's held-out maps.
+
+    Raises
+    ------
+    TrainingError
+        A held-out score is not finite, or there is none.
+    """
+    held_out = detector.held_out_
+    scores = [score_of(held.raw_map, mask) for held in held_out]
+    if not scores or not np.isfinite(scores).all():
+        raise TrainingError(
+            f"the detector {detector.name} gives no finite scores on the good images; "
+            "look at them with: goodpart stats"
+        )
+    result: Calibration = calibrate(
+        scores, overkill=recipe.limits.overkill, guarantee=detector.guarantee
+    )
+    level = region_level([held.raw_map for held in held_out])
+    story = result.to_dict()
+    story["good_scores"] = {
+        names[held.index]: score for held, score in zip(held_out, scores, strict=True)
+    }
+    story["outliers"] = [names[held_out[i].index] for i in result.outliers]
+    limits = result.limits
+    if recipe.limits.ok is not None and recipe.limits.ng is not None:
+        limits = Limits(recipe.limits.ok, recipe.limits.ng)
+        story["guarantee"] = "by hand"
+        story["limits"] = {"ok": limits.ok, "ng": limits.ng}
+    return limits, level, story
+
+
+def fingerprint(parts: Sequence[NDArray[Any]]) -> str:
+    """SHA-256 over the part images, whatever their order."""
+    digests = sorted(hashlib.sha256(part.tobytes()).hexdigest() for part in parts)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of goodpart, Python and the libraries that decide scores."""
+    found = {"python": platform.python_version()}
+    for name in ("goodpart", "numpy", "opencv-python-headless", "onnxruntime", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,363 @@
+"""A trained model: the recipe, the detector, the limits; inspect with it, save it, load it.
+
+On disk it is a folder: ``manifest.json`` and the files that it lists with their SHA-256. Nothing
+in it is executed on loading. It is written to a temporary folder and renamed, so that a crash
+leaves the old model or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from goodpart.decision import Inspection, Limits, Verdict
+from goodpart.decision.judge import judge
+from goodpart.detectors import Detector, State, create_detector
+from goodpart.errors import DataError, ImageError, ModelError, RecipeError
+from goodpart.parts.read import Source, SourceImage, read_image
+from goodpart.parts.road import PartImage, Road
+from goodpart.recipe import Recipe, parse_recipe
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ARRAYS = "detector.safetensors"
+
+
+@dataclass
+class Model:
+    """A trained and calibrated model.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Complete: nothing is ``"auto"`` any more.
+    detector : Detector
+        Fitted.
+    limits : Limits
+    level : float
+        Above it a pixel may belong to a region.
+    calibration : dict
+        How the limits came about: the rate asked for, the guarantee, the scores of the good
+        images by name (``good_scores``), what stands out (``outliers``).
+    provenance : dict
+        Training data fingerprint, counts, times, library versions.
+    artifacts : dict of str to bytes
+        Further files to keep, such as training curves, by relative path.
+    id : str
+        Unique for each training.
+    """
+
+    recipe: Recipe
+    detector: Detector
+    limits: Limits
+    level: float
+    calibration: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self._road = Road(self.recipe)
+
+    def inspect(self, source: Source, *, name: str | None = None) -> Inspection:
+        """Inspect an image that shows one part.
+
+        Parameters
+        ----------
+        source : path, bytes or ndarray
+            See :func:`goodpart.parts.read.read_image`.
+        name : str, optional
+            What to call it in the inspection.
+
+        Returns
+        -------
+        Inspection
+            NOT_JUDGED with the reason where the image or the model fails.
+
+        Raises
+        ------
+        DataError
+            The image is a tray of several parts: use :meth:`inspect_all`.
+        """
+        found = self.inspect_all(source, name=name)
+        if len(found) != 1:
+            raise DataError(f"{found[0].source}: shows {len(found)} parts; use inspect_all")
+        return found[0]
+
+    def inspect_all(self, source: Source, *, name: str | None = None) -> list[Inspection]:
+        """Inspect every part of an image: one inspection per pocket of a tray, never none."""
+        start = time.perf_counter()
+        try:
+            image = read_image(source, limits=self.recipe.input, name=name)
+        except ImageError as error:
+            label = name or (str(source) if isinstance(source, str | Path) else "image")
+            return [
+                Inspection(
+                    Verdict.NOT_JUDGED,
+                    source=label,
+                    part=Path(label).stem,
+                    reason=error.reason,
+                    message=str(error),
+                    limits=self.limits,
+                    model_id=self.id,
+                    timings={"total": _ms(start)},
+                )
+            ]
+        decoded = time.perf_counter()
+        parts = self._road.parts(image)
+        located = time.perf_counter()
+        shared = {
+            "decode": (decoded - start) * 1e3,
+            "locate": (located - decoded) * 1e3 / len(parts),
+        }
+        return [self._inspect_part(image, part, shared) for part in parts]
+
+    def _inspect_part(
+        self, image: SourceImage, part: PartImage, timings: dict[str, float]
+    ) -> Inspection:
+        stem = Path(image.name).stem
+        common: dict[str, Any] = {
+            "source": image.name,
+            "part": stem if part.pocket is None else f"{stem}_{part.pocket}",
+            "limits": self.limits,
+            "image": part.pixels,
+            "mask": part.mask,
+            "transform": part.transform,
+            "pocket": part.pocket,
+            "sha256": image.sha256,
+            "model_id": self.id,
+        }
+        if part.problem is not None or part.pixels is None:
+            reason, message = part.problem or ("not located", f"{image.name}: no part found")
+            return Inspection(
+                Verdict.NOT_JUDGED, reason=reason, message=message, timings=dict(timings), **common
+            )
+        start = time.perf_counter()
+        try:
+            raw_map = self.detector.raw_map(part.pixels)
+        except Exception as error:
+            # Engines raise many kinds; whatever it was, the part was not judged and says so.
+            message = f"{image.name}: the detector failed: {type(error).__name__}: {error}"
+            return Inspection(
+                Verdict.NOT_JUDGED,
+                reason="model error",
+                message=message.splitlines()[0],
+                timings=dict(timings),
+                **common,
+            )
+        scored = time.perf_counter()
+        result = judge(
+            raw_map,
+            size=(part.pixels.shape[0], part.pixels.shape[1]),
+            limits=self.limits,
+            level=self.level,
+            mask=part.mask,
+            mm_per_pixel=self.recipe.part.mm_per_pixel,
+        )
+        decided = time.perf_counter()
+        steps = {
+            **timings,
+            "score": (scored - start) * 1e3,
+            "decide": (decided - scored) * 1e3,
+        }
+        steps["total"] = sum(steps.values())
+        failed = result.verdict is Verdict.NOT_JUDGED
+        return Inspection(
+            result.verdict,
+            score=None if failed else result.score,
+            reason="model error" if failed else None,
+            message=f"{image.name}: the score is not a finite number" if failed else None,
+            regions=result.regions,
+            raw_map=raw_map,
+            timings=steps,
+            **common,
+        )
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the model folder.
+
+        Raises
+        ------
+        ModelError
+            The folder exists and ``force`` is not given, or cannot be written.
+        """
+        target = Path(path)
+        check_free(target, force=force)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+            temporary.mkdir()
+            try:
+                self._write(temporary)
+                _replace_folder(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            raise ModelError(f"{target}: cannot be written: {error.strerror or error}") from None
+        return target
+
+    def _write(self, folder: Path) -> None:
+        from safetensors.numpy import save
+
+        state = self.detector.state()
+        files = {**self.artifacts, **state.files}
+        if state.arrays:
+            files[ARRAYS] = save(state.arrays)
+        for name, data in files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write_synced(file, data)
+        manifest = {
+            "format": FORMAT,
+            "id": self.id,
+            "detector": {
+                "name": self.detector.name,
+                "settings": self.detector.settings(),
+                "values": state.values,
+                "files": sorted(state.files),
+            },
+            "recipe": self.recipe.model_dump(mode="json"),
+            "limits": {"ok": self.limits.ok, "ng": self.limits.ng},
+            "level": self.level,
+            "calibration": self.calibration,
+            "provenance": self.provenance,
+            "files": {
+                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+                for name, data in sorted(files.items())
+            },
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        _write_synced(folder / MANIFEST, text.encode("utf-8"))
+
+
+def load(path: str | Path) -> Model:
+    """Load a model folder.
+
+    Raises
+    ------
+    ModelError
+        Missing, of a newer format, changed since it was written, or incomplete.
+    """
+    from safetensors.numpy import load as load_arrays
+
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    try:
+        data = {name: _checked(folder, name, entry) for name, entry in manifest["files"].items()}
+        entry = manifest["detector"]
+        own = set(entry["files"])
+        state = State(
+            arrays=load_arrays(data[ARRAYS]) if ARRAYS in data else {},
+            files={name: data[name] for name in own},
+            values=entry["values"],
+        )
+        detector = create_detector(entry["name"], entry["settings"]).restore(state)
+        return Model(
+            recipe=parse_recipe(manifest["recipe"], where=str(folder / MANIFEST)),
+            detector=detector,
+            limits=Limits(**manifest["limits"]),
+            level=float(manifest["level"]),
+            calibration=manifest["calibration"],
+            provenance=manifest["provenance"],
+            artifacts={n: d for n, d in data.items() if n not in own and n != ARRAYS},
+            id=manifest["id"],
+        )
+    except RecipeError as error:
+        raise ModelError(f"{folder}: not a model of this version: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}: the manifest is damaged: {error!r}") from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model folder, without loading the model.
+
+    Raises
+    ------
+    ModelError
+    """
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(
+            f"{folder}: not a model folder (no {MANIFEST}); train one with: goodpart train"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{folder}: the manifest cannot be read: {error}") from None
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"{folder}: the manifest is damaged: {error}") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int):
+        raise ModelError(f"{folder}: the manifest is damaged: no format version")
+    if version > FORMAT:
+        raise ModelError(
+            f"{folder}: written by a newer goodpart (format {version}, this one reads up to "
+            f"{FORMAT}); update goodpart"
+        )
+    return manifest
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Refuse to overwrite.
+
+    Raises
+    ------
+    ModelError
+        The target exists and ``force`` is not given, or it is not a model at all.
+    """
+    if not target.exists():
+        return
+    if not force:
+        raise ModelError(f"{target}: exists already; give another --out or add --force")
+    if not (target / MANIFEST).is_file() and (target.is_file() or any(target.iterdir())):
+        raise ModelError(f"{target}: exists and is not a model; even --force leaves it alone")
+
+
+def _checked(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ModelError(f"{folder}: the manifest names a file outside the folder: {name}")
+    try:
+        data = file.read_bytes()
+    except OSError:
+        raise ModelError(f"{folder}: {name} is missing; copy the whole folder again") from None
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise ModelError(f"{folder}: {name} has changed since training; copy the folder again")
+    return data
+
+
+def _write_synced(file: Path, data: bytes) -> None:
+    with open(file, "wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Put a folder in the place of another; a crash in between leaves the old one beside it."""
+    if not target.exists():
+        os.replace(new, target)
+        return
+    old = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
+    os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _ms(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+__all__ = ["Model", "check_free", "load", "read_manifest"]

@@ -1,0 +1,1 @@
+"""Pixels in: reading, data folders, trays, alignment, augmentation, statistics, rendering."""
