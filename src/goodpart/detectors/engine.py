@@ -39,6 +39,10 @@ class Network:
     threads : int, optional
         See :func:`default_threads`.
 
+    Attributes
+    ----------
+    output_names : list of str
+
     Raises
     ------
     ModelError
@@ -51,16 +55,16 @@ class Network:
         self.engine = engine
         count = threads or default_threads()
         if engine == "openvino":
-            self._run = _openvino(model, count)
+            self._run, self.output_names = _openvino(model, count)
         else:
-            self._run = _onnxruntime(model, count)
+            self._run, self.output_names = _onnxruntime(model, count)
 
     def __call__(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """All outputs for one input batch, float32 (N, C, H, W), in the file's order."""
         return list(self._run(np.ascontiguousarray(x, dtype=np.float32)))
 
 
-def _onnxruntime(model: bytes, threads: int) -> Any:
+def _onnxruntime(model: bytes, threads: int) -> tuple[Any, list[str]]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -79,10 +83,10 @@ def _onnxruntime(model: bytes, threads: int) -> Any:
     def run(x: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
         return session.run(None, {name: x})
 
-    return run
+    return run, [output.name for output in session.get_outputs()]
 
 
-def _openvino(model: bytes, threads: int) -> Any:
+def _openvino(model: bytes, threads: int) -> tuple[Any, list[str]]:
     try:
         import openvino
     except ImportError:
@@ -103,7 +107,7 @@ def _openvino(model: bytes, threads: int) -> Any:
         result = compiled(x)
         return [np.array(result[output], dtype=np.float32) for output in compiled.outputs]
 
-    return run
+    return run, [output.get_any_name() for output in compiled.outputs]
 
 
 def _line(error: Exception) -> str:
