@@ -17,6 +17,7 @@ from goodpart.errors import GoodpartError
 # is asked for, so that `goodpart --help` stays fast.
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
+    "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),
     "predict": ("goodpart.cli.predict", "Judge images: verdict, score, heatmap, histogram."),
 }
 
