@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goodpart.decision import Inspection, Limits, Verdict
 from goodpart.decision.judge import judge
 from goodpart.detectors import Detector, State, create_detector
@@ -28,6 +31,38 @@ from goodpart.recipe import Recipe, parse_recipe
 FORMAT = 1
 MANIFEST = "manifest.json"
 ARRAYS = "detector.safetensors"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A part image that waits for its score map.
+
+    Parameters
+    ----------
+    pixels : ndarray, (H, W) or (H, W, 3) RGB
+        What the detector scores.
+    mask : ndarray of bool, (H, W), optional
+    common : dict
+        What the inspection will say whatever the score.
+    timings : dict of str to float
+        Milliseconds of the steps so far.
+    """
+
+    pixels: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    common: dict[str, Any]
+    timings: dict[str, float]
+
+    def failed(self, error: Exception) -> Inspection:
+        """NOT_JUDGED: the detector raised ``error``."""
+        message = f"{self.common['source']}: the detector failed: {type(error).__name__}: {error}"
+        return Inspection(
+            Verdict.NOT_JUDGED,
+            reason="model error",
+            message=message.splitlines()[0],
+            timings=dict(self.timings),
+            **self.common,
+        )
 
 
 @dataclass
@@ -93,6 +128,29 @@ class Model:
 
     def inspect_all(self, source: Source, *, name: str | None = None) -> list[Inspection]:
         """Inspect every part of an image: one inspection per pocket of a tray, never none."""
+        found: list[Inspection] = []
+        for item in self.prepare(source, name=name):
+            if isinstance(item, Inspection):
+                found.append(item)
+                continue
+            start = time.perf_counter()
+            try:
+                raw_map = self.detector.raw_map(item.pixels)
+            except Exception as error:
+                # Engines raise many kinds; whatever it was, the part was not judged and says so.
+                found.append(item.failed(error))
+                continue
+            found.append(self.conclude(item, raw_map, score_ms=_ms(start)))
+        return found
+
+    def prepare(self, source: Source, *, name: str | None = None) -> list[Inspection | Prepared]:
+        """The first half of :meth:`inspect_all`, up to the part images that a detector scores.
+
+        Returns
+        -------
+        list of Inspection or Prepared
+            In the order of the parts; an inspection (NOT_JUDGED) where nothing can be scored.
+        """
         start = time.perf_counter()
         try:
             image = read_image(source, limits=self.recipe.input, name=name)
@@ -117,11 +175,11 @@ class Model:
             "decode": (decoded - start) * 1e3,
             "locate": (located - decoded) * 1e3 / len(parts),
         }
-        return [self._inspect_part(image, part, shared) for part in parts]
+        return [self._prepare_part(image, part, shared) for part in parts]
 
-    def _inspect_part(
+    def _prepare_part(
         self, image: SourceImage, part: PartImage, timings: dict[str, float]
-    ) -> Inspection:
+    ) -> Inspection | Prepared:
         stem = Path(image.name).stem
         common: dict[str, Any] = {
             "source": image.name,
@@ -139,45 +197,43 @@ class Model:
             return Inspection(
                 Verdict.NOT_JUDGED, reason=reason, message=message, timings=dict(timings), **common
             )
+        return Prepared(part.pixels, part.mask, common, timings)
+
+    def conclude(
+        self, prepared: Prepared, raw_map: NDArray[np.float32], *, score_ms: float
+    ) -> Inspection:
+        """The second half of :meth:`inspect_all`: from a score map to the inspection.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        raw_map : ndarray of float32, (h, w)
+            What the detector says of ``prepared.pixels``.
+        score_ms : float
+            Milliseconds that the detector took, for the timings.
+        """
         start = time.perf_counter()
-        try:
-            raw_map = self.detector.raw_map(part.pixels)
-        except Exception as error:
-            # Engines raise many kinds; whatever it was, the part was not judged and says so.
-            message = f"{image.name}: the detector failed: {type(error).__name__}: {error}"
-            return Inspection(
-                Verdict.NOT_JUDGED,
-                reason="model error",
-                message=message.splitlines()[0],
-                timings=dict(timings),
-                **common,
-            )
-        scored = time.perf_counter()
         result = judge(
             raw_map,
-            size=(part.pixels.shape[0], part.pixels.shape[1]),
+            size=(prepared.pixels.shape[0], prepared.pixels.shape[1]),
             limits=self.limits,
             level=self.level,
-            mask=part.mask,
+            mask=prepared.mask,
             mm_per_pixel=self.recipe.part.mm_per_pixel,
         )
-        decided = time.perf_counter()
-        steps = {
-            **timings,
-            "score": (scored - start) * 1e3,
-            "decide": (decided - scored) * 1e3,
-        }
+        steps = {**prepared.timings, "score": score_ms, "decide": _ms(start)}
         steps["total"] = sum(steps.values())
         failed = result.verdict is Verdict.NOT_JUDGED
+        source = prepared.common["source"]
         return Inspection(
             result.verdict,
             score=None if failed else result.score,
             reason="model error" if failed else None,
-            message=f"{image.name}: the score is not a finite number" if failed else None,
+            message=f"{source}: the score is not a finite number" if failed else None,
             regions=result.regions,
             raw_map=raw_map,
             timings=steps,
-            **common,
+            **prepared.common,
         )
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
@@ -360,4 +416,4 @@ def _ms(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-__all__ = ["Model", "check_free", "load", "read_manifest"]
+__all__ = ["Model", "Prepared", "check_free", "load", "read_manifest"]
