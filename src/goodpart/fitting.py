@@ -24,9 +24,10 @@ from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError, TrainingError
 from goodpart.model import Model
+from goodpart.parts.choose_alignment import choose_alignment
 from goodpart.parts.dataset import load_dataset
 from goodpart.parts.read import Source, read_image
-from goodpart.parts.road import PartImage, Road, looks_grey
+from goodpart.parts.road import PartImage, Road, RoadState, looks_grey, prepare_pixels
 from goodpart.progress import Progress, track
 from goodpart.recipe import Recipe
 
@@ -144,10 +145,15 @@ def gather(data: str | Path | Sequence[str | Path] | NDArray[Any]) -> TrainingIm
 
 def complete_recipe(
     recipe: Recipe, images: TrainingImages, progress: Progress | None = None
-) -> Recipe:
+) -> tuple[Recipe, RoadState]:
     """Decide whatever the recipe leaves at ``"auto"`` on the good images.
 
     Images that cannot be read are moved to ``images.left_out``.
+
+    Returns
+    -------
+    (recipe, state)
+        The complete recipe and what the road learned besides.
 
     Raises
     ------
@@ -175,15 +181,24 @@ def complete_recipe(
     images.sources = [images.sources[i] for i in readable]
     images.names = [images.names[i] for i in readable]
     images.groups = [images.groups[i] for i in readable]
-    part, given = recipe.part, recipe.input
-    if part.size == "auto":
-        part = part.model_copy(update={"size": _common_size(sizes, part.max_side)})
-    if given.color == "auto":
-        given = given.model_copy(update={"color": "grey" if all(grey) else "color"})
-    if given.white_level == "auto":
-        level = next(level for level in WHITE_LEVELS if highest <= level) if highest else 65535
-        given = given.model_copy(update={"white_level": level})
-    return recipe.model_copy(update={"part": part, "input": given})
+    given, size = recipe.input, recipe.part.size
+    if size == "auto":
+        size = _common_size(sizes, recipe.part.max_side)
+    color = given.color
+    if color == "auto":
+        color = "grey" if all(grey) else "color"
+    seen = next(level for level in WHITE_LEVELS if highest <= level) if highest else 65535
+    level = seen if given.white_level == "auto" else given.white_level
+    given = given.model_copy(update={"color": color, "white_level": level})
+    recipe = recipe.model_copy(update={"input": given})
+
+    def read(index: int) -> NDArray[Any]:
+        image = read_image(images.sources[index], limits=given)
+        return prepare_pixels(image, color, level)
+
+    chosen = choose_alignment(recipe, len(images.sources), read, size=size, progress=progress)
+    recipe = recipe.model_copy(update={"align": chosen.align, "part": chosen.part})
+    return recipe, RoadState(chosen.arrays)
 
 
 def _common_size(sizes: list[tuple[int, int]], max_side: int) -> tuple[int, int]:
@@ -279,7 +294,7 @@ def fit(
     begin = time.perf_counter()
     images = gather(data)
     total = len(images.sources)
-    recipe = complete_recipe(recipe or Recipe(), images, progress)
+    recipe, road_state = complete_recipe(recipe or Recipe(), images, progress)
     chosen = detector or recipe.detector.name
     if chosen == "auto-default":
         chosen = DEFAULT
@@ -287,7 +302,7 @@ def fit(
     learner = create_detector(chosen, merged)
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
-    parts, names, groups, mask = cut_parts(images, Road(recipe), progress)
+    parts, names, groups, mask = cut_parts(images, Road(recipe, road_state), progress)
     learner.fit(
         parts,
         groups=groups,
@@ -306,7 +321,7 @@ def fit(
         "data_sha256": fingerprint(parts),
         "versions": versions(),
     }
-    return Model(recipe, learner, limits, level, calibration, provenance)
+    return Model(recipe, learner, limits, level, calibration, provenance, road=road_state)
 
 
 def set_limits(

@@ -25,12 +25,13 @@ from goodpart.decision.judge import judge
 from goodpart.detectors import Detector, State, create_detector
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
 from goodpart.parts.read import Source, SourceImage, read_image
-from goodpart.parts.road import PartImage, Road
+from goodpart.parts.road import PartImage, Road, RoadState
 from goodpart.recipe import Recipe, parse_recipe
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 ARRAYS = "detector.safetensors"
+ROAD = "road.safetensors"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Model:
         Training data fingerprint, counts, times, library versions.
     artifacts : dict of str to bytes
         Further files to keep, such as training curves, by relative path.
+    road : RoadState
+        What alignment and checks learned.
     id : str
         Unique for each training.
     """
@@ -96,10 +99,11 @@ class Model:
     calibration: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    road: RoadState = field(default_factory=RoadState)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
-        self._road = Road(self.recipe)
+        self._road = Road(self.recipe, self.road)
 
     def inspect(self, source: Source, *, name: str | None = None) -> Inspection:
         """Inspect an image that shows one part.
@@ -266,6 +270,8 @@ class Model:
         files = {**self.artifacts, **state.files}
         if state.arrays:
             files[ARRAYS] = save(state.arrays)
+        if self.road.arrays:
+            files[ROAD] = save(self.road.arrays)
         for name, data in files.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -322,7 +328,8 @@ def load(path: str | Path) -> Model:
             level=float(manifest["level"]),
             calibration=manifest["calibration"],
             provenance=manifest["provenance"],
-            artifacts={n: d for n, d in data.items() if n not in own and n != ARRAYS},
+            artifacts={n: d for n, d in data.items() if n not in own | {ARRAYS, ROAD}},
+            road=RoadState(load_arrays(data[ROAD]) if ROAD in data else {}),
             id=manifest["id"],
         )
     except RecipeError as error:

@@ -57,6 +57,37 @@ class PartSection(Section):
         return value
 
 
+class AlignSection(Section):
+    """How a part is brought to the same place, size and angle in every part image."""
+
+    method: Literal["auto", "none", "circle", "ellipse", "template"] = Field(
+        "auto", description="auto: the one after which the good images agree best"
+    )
+    rotation: Literal["auto", "none", "angle"] = Field(
+        "auto", description="turn to a common angle; auto: where the good images then agree better"
+    )
+    radius: float | None = Field(
+        None, gt=0, description="learned: radius of the anchor ring in the part image, pixels"
+    )
+    outline: float | None = Field(
+        None, gt=0, description="learned: radius of the part's outline in the part image, pixels"
+    )
+    least_match: float | None = Field(
+        None, description="learned: a part that looks less like the good ones is not located"
+    )
+
+
+class MaskSection(Section):
+    """Which pixels of the part image count."""
+
+    background: Literal["ignore", "count"] = Field(
+        "ignore", description="what lies outside the part's outline, where one was found"
+    )
+    margin: float = Field(
+        0.08, ge=0, le=1, description="how far beyond the outline pixels count, share of its radius"
+    )
+
+
 class DetectorSection(Section):
     """Which detector, and its settings by name."""
 
@@ -90,6 +121,8 @@ class Recipe(Section):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     input: InputSection = InputSection()
     part: PartSection = PartSection()
+    align: AlignSection = AlignSection()
+    mask: MaskSection = MaskSection()
     detector: DetectorSection = DetectorSection()
     limits: LimitsSection = LimitsSection()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.errors import ImageError
+from goodpart.parts.align import RoundAligner, grey_of
 from goodpart.parts.read import SourceImage
+from goodpart.parts.warp import warp_part
 from goodpart.recipe import Recipe
 
 # Three channels that differ by no more than this on average are one grey channel seen through
@@ -89,6 +92,19 @@ def resize_part(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return cv2.resize(pixels, (width, height), interpolation=how)
 
 
+@dataclass(frozen=True)
+class RoadState:
+    """What the road learned from good images besides the numbers in the recipe.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        Saved with the model.
+    """
+
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
 class Road:
     """Cut a source image into the part images that a recipe describes.
 
@@ -96,29 +112,88 @@ class Road:
     ----------
     recipe : Recipe
         With nothing left at ``"auto"`` (see :func:`goodpart.fitting.complete_recipe`).
+    state : RoadState, optional
+        What was learned with that recipe.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, (H, W), or None
+        True where pixels count, the same for every part; ``None``: everywhere.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, state: RoadState | None = None) -> None:
+        assert recipe.part.size != "auto" and recipe.input.white_level != "auto"
+        assert recipe.align.method != "auto"
         self.recipe = recipe
+        self.state = state or RoadState()
+        self._size = recipe.part.size
+        self._white_level = recipe.input.white_level
+        self._aligner = _aligner(recipe, self.state)
+        self.mask = background_mask(recipe)
 
     def parts(self, image: SourceImage) -> list[PartImage]:
         """All part images of a source image, in the order of the recipe's pockets.
 
         A part that cannot be judged comes with its ``problem``; nothing is raised for it.
         """
-        recipe = self.recipe
-        assert recipe.part.size != "auto" and recipe.input.white_level != "auto"
-        pixels = image.pixels
-        identity = np.eye(3)
-        if recipe.input.color == "grey" and pixels.ndim == 3:
-            if not looks_grey(pixels):
-                problem = ("color", f"{image.name}: a colour image where grey ones were learned")
-                return [PartImage(None, identity, problem=problem)]
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        elif recipe.input.color == "color" and pixels.ndim == 2:
-            problem = ("color", f"{image.name}: a grey image where colour ones were learned")
-            return [PartImage(None, identity, problem=problem)]
-        pixels = to_eight_bit_range(pixels, recipe.input.white_level)
-        size = recipe.part.size
-        transform = resize_matrix((pixels.shape[0], pixels.shape[1]), size)
-        return [PartImage(resize_part(pixels, size), transform)]
+        try:
+            pixels = prepare_pixels(image, self.recipe.input.color, self._white_level)
+        except ImageError as error:
+            return [PartImage(None, np.eye(3), problem=(error.reason, str(error)))]
+        if self._aligner is None:
+            transform = resize_matrix((pixels.shape[0], pixels.shape[1]), self._size)
+            return [PartImage(resize_part(pixels, self._size), transform, mask=self.mask)]
+        location = self._aligner.locate(grey_of(pixels))
+        if location is None:
+            message = f"{image.name}: no part like the good ones is found in the image"
+            return [PartImage(None, np.eye(3), problem=("not located", message))]
+        part = warp_part(pixels, location.matrix, self._size)
+        return [PartImage(part, location.matrix, mask=self.mask)]
+
+
+def prepare_pixels(image: SourceImage, color: str, white_level: int) -> NDArray[Any]:
+    """Grey or colour as learned, 8-bit range.
+
+    Parameters
+    ----------
+    image : SourceImage
+    color : "grey" or "color"
+    white_level : int
+        See :func:`to_eight_bit_range`.
+
+    Returns
+    -------
+    ndarray of uint8 or float32 0..255, (H, W) or (H, W, 3) RGB
+
+    Raises
+    ------
+    ImageError
+        With reason ``"color"``: colour where grey was learned, or the other way round.
+    """
+    pixels = image.pixels
+    if color == "grey" and pixels.ndim == 3:
+        if not looks_grey(pixels):
+            raise ImageError("color", f"{image.name}: a colour image where grey ones were learned")
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    elif color == "color" and pixels.ndim == 2:
+        raise ImageError("color", f"{image.name}: a grey image where colour ones were learned")
+    return to_eight_bit_range(pixels, white_level)
+
+
+def _aligner(recipe: Recipe, state: RoadState) -> RoundAligner | None:
+    if recipe.align.method in ("circle", "ellipse"):
+        assert recipe.part.size != "auto"
+        return RoundAligner(recipe.align, state.arrays["looks"], recipe.part.size)
+    return None
+
+
+def background_mask(recipe: Recipe) -> NDArray[np.bool_] | None:
+    """The part's outline and its margin, where an outline was found and background is ignored."""
+    outline = recipe.align.outline
+    if outline is None or recipe.mask.background == "count":
+        return None
+    assert recipe.part.size != "auto"
+    height, width = recipe.part.size
+    rows, columns = np.ogrid[:height, :width]
+    squared = (rows - (height - 1) / 2) ** 2 + (columns - (width - 1) / 2) ** 2
+    return np.asarray(squared <= (outline * (1 + recipe.mask.margin)) ** 2, dtype=np.bool_)
