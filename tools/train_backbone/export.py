@@ -36,7 +36,7 @@ def _as_learned(shape: Shape) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def onnx_of_run(
     run: Path, *, space: str = "whitened", metadata: dict[str, str] | None = None
 ) -> bytes:
-    """The run's averaged weights as ONNX, outputs ``whitened`` as learned or in ``teacher`` units."""
+    """The run's averaged weights as ONNX, outputs ``whitened`` as learned or the ``teacher``'s."""
     text = json.loads((run / "run.json").read_text())
     shape = Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in text["shape"].items()})
     state = load_file(run / f"state-{text['progress']['step']}.safetensors")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,8 +22,8 @@ class Shape:
     """Channels and residual blocks at each stride."""
 
     stem: int = 16
-    channels: tuple[int, int, int] = (32, 96, 256)  # at strides 4, 8, 16
-    blocks: tuple[int, int, int] = (1, 2, 4)
+    channels: tuple[int, int, int] = (32, 96, 224)  # at strides 4, 8, 16
+    blocks: tuple[int, int, int] = (2, 2, 4)
     group: int = 16
     out4: int = 24
     out8: int = 128
@@ -101,7 +100,7 @@ def to_onnx(
     metadata
         Text written into the file.
     """
-    net = GraphWriter()
+    net = GraphWriter(half=True)
 
     def conv(x: str, name: str, stride: int = 1, pad: int = 0, groups: int = 1) -> str:
         weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]

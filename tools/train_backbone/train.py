@@ -32,8 +32,8 @@ class Settings:
 
     hours: float = 1.5  # of training, over all restarts
     batch: int = 16
-    peak: float = 2e-3  # learning rate
-    warmup: float = 0.01  # share of the time budget
+    peak: float = 5e-3  # learning rate
+    warmup: float = 0.02  # share of the time budget
     decay: float = 0.01  # AdamW's weight decay
     clip: float = 1.0  # gradient norm
     average: float = 0.999  # of the weights, per step
@@ -206,17 +206,14 @@ def train(folder: Path, pool_folder: Path, shape: Shape, settings: Settings) -> 
             or run.progress["seconds"] >= settings.hours * 3600
         ):
             explained = validate(run.averaged(), batches)
-            run.progress["history"].append(
-                {
-                    "step": run.progress["step"],
-                    "minutes": round(run.progress["seconds"] / 60, 1),
-                    **explained,
-                }
-            )
+            minutes = round(run.progress["seconds"] / 60, 1)
+            step = run.progress["step"]
+            run.progress["history"].append({"step": step, "minutes": minutes, **explained})
             run.save()
+            held = pools.count(pool_folder)
             print(
-                f"step {run.progress['step']}, {run.progress['seconds'] / 60:.0f} min, "
-                f"pool {pools.count(pool_folder)}, error {np.round(recent, 3)}, explained {explained}",
+                f"step {step}, {minutes} min, pool {held}, error {np.round(recent, 3)}, "
+                f"explained {explained}",
                 flush=True,
             )
             saved = began = time.perf_counter()

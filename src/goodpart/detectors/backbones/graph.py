@@ -1,8 +1,8 @@
 """Write small convolutional networks as ONNX files (needs the ``onnx`` package, extra ``train``).
 
 One writer serves the shipped backbone and the networks read from safetensors files, so that no
-exporter has to trace anything and the same weights always give the same bytes. Weights are stored
-in half precision and cast to float32 in the graph; onnxruntime does that once, on loading.
+exporter has to trace anything and the same weights always give the same bytes. Weights may be
+stored in half precision and cast to float32 in the graph; onnxruntime does that once, on loading.
 """
 
 from __future__ import annotations
@@ -30,11 +30,17 @@ class GraphWriter:
     """Builds an ONNX graph node by node; every method returns the name of its result.
 
     The input is ``image``: float32 (N, 3, H, W), RGB, 0..255, with N, H and W free.
+
+    Parameters
+    ----------
+    half : bool
+        Keep the weights of convolutions in half precision.
     """
 
     image = "image"
 
-    def __init__(self) -> None:
+    def __init__(self, *, half: bool = False) -> None:
+        self._half = half
         self._helper = _onnx().helper
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
@@ -60,9 +66,11 @@ class GraphWriter:
         """``(x - mean) * scale`` per channel."""
         shape = (1, -1, 1, 1)
         centred = self._node(
-            "Sub", [x, self.constant(np.float32(mean).reshape(shape))], self._channels[x]
+            "Sub",
+            [x, self.constant(np.asarray(mean, np.float32).reshape(shape))],
+            self._channels[x],
         )
-        scaled = self.constant(np.float32(scale).reshape(shape))
+        scaled = self.constant(np.asarray(scale, np.float32).reshape(shape))
         return self._node("Mul", [centred, scaled], self._channels[x])
 
     def conv(
@@ -80,7 +88,11 @@ class GraphWriter:
         half = kernel // 2
         return self._node(
             "Conv",
-            [x, self.constant(weight, half=True), self.constant(np.float32(bias))],
+            [
+                x,
+                self.constant(np.asarray(weight, np.float32), half=self._half),
+                self.constant(np.asarray(bias, np.float32)),
+            ],
             weight.shape[0],
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
@@ -94,7 +106,7 @@ class GraphWriter:
 
     def relu6(self, x: str) -> str:
         """min(max(x, 0), 6)."""
-        limits = [self.constant(np.float32(v)) for v in (0, 6)]
+        limits = [self.constant(np.array(v, np.float32)) for v in (0, 6)]
         return self._node("Clip", [x, *limits], self._channels[x])
 
     def add(self, a: str, b: str) -> str:

@@ -51,7 +51,8 @@ def load_backbone(spec: str) -> Backbone:
     suffix = path.suffix.lower()
     if suffix not in {".onnx", ".safetensors"}:
         raise ModelError(
-            f"unknown backbone {spec!r}: say 'goodpart', an .onnx or .safetensors file, or timm:NAME"
+            f"unknown backbone {spec!r}: say 'goodpart', an .onnx or .safetensors file, "
+            "or timm:NAME"
         )
     content = _read(path)
     if suffix == ".safetensors":

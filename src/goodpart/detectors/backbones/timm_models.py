@@ -5,7 +5,6 @@ timm brings its own weights, from the internet or its local cache; their licence
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from goodpart.errors import MissingExtraError, ModelError
@@ -59,6 +58,9 @@ def export(
         raise MissingExtraError("torch", "train") from None
 
     class Normalised(torch.nn.Module):
+        mean: torch.Tensor
+        std: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -69,8 +71,7 @@ def export(
             maps = self.model((image - self.mean) / self.std)
             return [maps[index] for _, index in chosen]
 
-    file = io.BytesIO()
-    sides = {axis: torch.export.Dim.DYNAMIC for axis in (0, 2, 3)}
+    sides = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     program = torch.onnx.export(
         Normalised().eval(),
         (torch.zeros(2, 3, 256, 256),),
@@ -81,8 +82,7 @@ def export(
         verbose=False,
     )
     assert program is not None
-    program.save(file)
-    return file.getvalue()
+    return bytes(program.model_proto.SerializeToString())
 
 
 def _line(error: Exception) -> str:
