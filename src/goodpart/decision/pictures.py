@@ -121,6 +121,11 @@ def heat_scale(limits: Limits, level: float) -> HeatScale:
     return HeatScale(low, 2 * middle - low, limits)
 
 
+def color_map(score_map: NDArray[np.float32], scale: HeatScale, cmap: str = "Reds") -> Picture:
+    """A score map in colours, (H, W, 3) RGB, without anything around it."""
+    return np.ascontiguousarray(color_table(cmap)[scale.place(score_map)])
+
+
 def render_heatmap(score_map: NDArray[np.float32], scale: HeatScale, cmap: str = "Reds") -> Picture:
     """A score map in colours, with a colour bar on which the limits are marked.
 
@@ -138,7 +143,7 @@ def render_heatmap(score_map: NDArray[np.float32], scale: HeatScale, cmap: str =
     """
     table = color_table(cmap)
     factor = max(1, -(-SMALLEST_SIDE // max(1, min(score_map.shape))))
-    colored = table[scale.place(score_map)]
+    colored = color_map(score_map, scale, cmap)
     if factor > 1:
         colored = colored.repeat(factor, axis=0).repeat(factor, axis=1)
     height = colored.shape[0]
