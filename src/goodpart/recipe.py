@@ -17,6 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from goodpart.errors import RecipeError
 
 
+# Names of pockets become parts of file names.
+NAME_PATTERN = r"^[^/\\:*?\"<>|\x00-\x1f.][^/\\:*?\"<>|\x00-\x1f]*$"
+
+
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, values cannot be changed in place."""
 
@@ -36,6 +40,85 @@ class InputSection(Section):
     )
     max_bytes: int = Field(200_000_000, gt=0, description="larger files are refused unread")
     max_pixels: int = Field(120_000_000, gt=0, description="larger images are refused undecoded")
+
+
+class TrayBox(Section):
+    """A fixed box on the tray, in pixels of the tray image; may reach beyond it."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=NAME_PATTERN)
+    x: int = Field(description="left edge")
+    y: int = Field(description="upper edge")
+    width: int = Field(ge=8, le=20_000)
+    height: int = Field(ge=8, le=20_000)
+
+
+class TrayPocket(Section):
+    """A place of the tray where a part belongs: its centre in pixels of the tray image."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=NAME_PATTERN)
+    x: float
+    y: float
+
+
+class TrayException(Section):
+    """What is different on some trays, by file name or pattern (``"2024-05-*"``)."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    boxes: tuple[TrayBox, ...] = Field((), description="in place of the boxes of the same name")
+    skip: tuple[str, ...] = Field((), description="pockets that are not looked at on these trays")
+
+
+class TraySection(Section):
+    """Where the parts lie in a tray image."""
+
+    mode: Literal["none", "boxes", "round", "template"] = Field(
+        "none", description="none: each image shows one part; the others: how parts are found"
+    )
+    size: tuple[int, int] | None = Field(
+        None, description="height, width of tray images; others are not judged. None: any"
+    )
+    part: tuple[int, int] | None = Field(
+        None, description="height, width in pixels of what is cut out for a part; learned"
+    )
+    allow_empty: bool = Field(False, description="an empty pocket is only counted")
+    boxes: tuple[TrayBox, ...] = Field((), description="mode boxes")
+    pockets: tuple[TrayPocket, ...] = Field(
+        (), description="mode round, template: names and places; none: named in reading order"
+    )
+    exceptions: tuple[TrayException, ...] = ()
+    radius: float | None = Field(
+        None, gt=2, description="mode round: radius of the part's outline in pixels; learned"
+    )
+    bright: bool | None = Field(
+        None, description="mode round: whether parts are brighter than the tray; learned"
+    )
+    example: str | None = Field(
+        None, description="mode template: image of one good part, cut closely; or learned"
+    )
+    turned: bool = Field(True, description="mode template: parts may lie at any angle")
+    tolerance: float = Field(
+        0.05, gt=0, le=0.3, description="how much larger or smaller than usual a part may be"
+    )
+    contrast: float | None = Field(
+        None, gt=0, description="usual step of brightness at the parts' edges, of 255; learned"
+    )
+    least_match: float = Field(
+        0.5, gt=0, le=1, description="share of a part's outline that has to be found"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TraySection:
+        if self.mode == "boxes" and not self.boxes:
+            raise ValueError("mode boxes needs boxes: add [[tray.boxes]] with name, x, y, ...")
+        names = [place.name for place in (self.boxes or self.pockets)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two pockets are called {twice[0]!r}; give each its own name")
+        for exception in self.exceptions:
+            for name in (*(box.name for box in exception.boxes), *exception.skip):
+                if names and name not in names:
+                    raise ValueError(f"an exception names {name!r}, which is no pocket")
+        return self
 
 
 class PartSection(Section):
@@ -120,6 +203,7 @@ class Recipe(Section):
     name: str = ""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     input: InputSection = InputSection()
+    tray: TraySection = TraySection()
     part: PartSection = PartSection()
     align: AlignSection = AlignSection()
     mask: MaskSection = MaskSection()
