@@ -259,6 +259,16 @@ def test_touching_parts_meet_and_do_not_overlap(kind: str) -> None:
             assert np.hypot(*apart) == pytest.approx(limit, abs=0.02)
 
 
+def test_large_touching_parts_do_not_overlap_either() -> None:
+    # Outlines are polygons: on large parts their points lie pixels apart.
+    tray = render_tray("cap", rng(8), touching=1, tilt=0)
+    centres = np.array([p.part.centre for p in tray.truth.pockets if p.part and p.touching])
+    radii = [p.part.radius for p in tray.truth.pockets if p.part and p.touching]
+    assert len(centres) >= 2
+    apart = np.linalg.norm(centres[:, None] - centres, axis=2) + np.diag([np.inf] * len(centres))
+    assert apart.min() == pytest.approx(2 * np.mean(radii), abs=6)
+
+
 def test_defects_are_drawn_where_they_are_asked_for() -> None:
     wanted = {"centre": "Stain", "top_left": "Reverse"}
     tray = render_tray("cap", rng(2), size=(600, 500), defects=wanted, empty=0.5, severity=0.8)

@@ -24,6 +24,7 @@ _FIVE: dict[str, tuple[float, float]] = {
 _FIVE_RADIUS = 0.165
 _GRID_RADIUS = 0.40
 MAX_GRID = 40
+_NEAREST = 16  # points of an outline that may hold its nearest place to another
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,18 @@ def gap(kind: Kind, one: Pose, other: Pose) -> float:
     b = other.to_image(outline(kind))
     x = a[:, 0, None] - b[:, 0]
     y = a[:, 1, None] - b[:, 1]
-    return float(np.sqrt((x * x + y * y).min()))
+    away = x * x + y * y
+    # Between the points the outlines come nearer than the points do: measure to the chords.
+    near_a, near_b = (np.argsort(away.min(axis=axis))[:_NEAREST] for axis in (1, 0))
+    return min(_to_polygon(a[near_a], b), _to_polygon(b[near_b], a))
+
+
+def _to_polygon(points: Matrix, ring: Matrix) -> float:
+    """Smallest distance from any of the points to the edges of a closed polygon."""
+    edge = np.roll(ring, -1, axis=0) - ring
+    way = points[:, None] - ring
+    share = np.clip((way * edge).sum(axis=2) / (edge * edge).sum(axis=1), 0, 1)
+    return float(np.linalg.norm(way - share[..., None] * edge, axis=2).min())
 
 
 def touch(kind: Kind, one: Pose, other: Pose) -> tuple[Pose, Pose]:
