@@ -1,0 +1,1 @@
+"""The line: an inspector that stays loaded, and the watch folder around it."""

@@ -1,0 +1,223 @@
+"""How the line is doing: counts, queue, latency, what is wrong; as a file that others read."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from goodpart.decision import Verdict
+from goodpart.runtime.inspector import Timings
+
+log = logging.getLogger("goodpart.watch")
+
+RESERVE = 256 * 1024
+"""Bytes kept free for the alarm on a disk that fills up."""
+
+
+class Health:
+    """The state of the line; safe to use from several threads.
+
+    Parameters
+    ----------
+    about : mapping
+        What does not change: station, model, folders.
+    """
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        self._about = dict(about)
+        self._lock = threading.Lock()
+        self._problems: dict[str, str] = {}
+        self._phase = "starting"
+        self._since = _now()
+        self._last: dict[str, Any] | None = None
+        self.arrivals = 0
+        self.withheld = 0
+        self.verdicts = dict.fromkeys(Verdict, 0)
+        self.latency = Timings()
+        self._results = 0
+        self._seconds = 0.0
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``running``, ``blocked`` or ``stopped``."""
+        return "blocked" if self._problems and self._phase != "stopped" else self._phase
+
+    @property
+    def reason(self) -> str | None:
+        """What blocks the line."""
+        with self._lock:
+            return "; ".join(self._problems.values()) or None
+
+    def phase(self, phase: str) -> None:
+        """The watcher starts, runs or has stopped."""
+        with self._lock:
+            self._phase, self._since = phase, _now()
+
+    def blocked(self, step: str, reason: str) -> None:
+        """A step cannot go on; said on standard error once."""
+        with self._lock:
+            before = self._problems.get(step)
+            if not self._problems:
+                self._since = _now()
+            self._problems[step] = reason
+        if before != reason:
+            log.error("BLOCKED, nothing is judged: %s", reason)
+
+    def free(self, step: str) -> None:
+        """A step goes on again."""
+        with self._lock:
+            was = self._problems.pop(step, None)
+            if was is not None and not self._problems:
+                self._since = _now()
+        if was is not None:
+            log.warning("going on: %s works again", step)
+
+    def count(self, source: str, verdicts: list[Verdict], seconds: float | None) -> None:
+        """An arrival is finished.
+
+        Parameters
+        ----------
+        source : str
+        verdicts : list of Verdict
+            One for each part.
+        seconds : float, optional
+            From the file's completeness to ``result.txt``.
+        """
+        with self._lock:
+            self.arrivals += 1
+            for verdict in verdicts:
+                self.verdicts[verdict] += 1
+            said = sorted({str(verdict) for verdict in verdicts})
+            self._last = {"source": source, "verdicts": said, "at": _now()}
+            if seconds is not None:
+                self._results += 1
+                self._seconds += seconds
+        if seconds is not None:
+            self.latency.add({"file_to_result": seconds * 1e3})
+
+    def answer(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything, for JSON.
+
+        Parameters
+        ----------
+        more : mapping
+            What others know: the queue, the outputs, the timings.
+        """
+        with self._lock:
+            problems = dict(self._problems)
+            answer = {
+                "updated": _now(),
+                "since": self._since,
+                "pid": os.getpid(),
+                **self._about,
+                "arrivals": self.arrivals,
+                "verdicts": {str(verdict): n for verdict, n in self.verdicts.items()},
+                "withheld": self.withheld,
+                "last": self._last,
+                "file_to_result": {"count": self._results, "seconds": round(self._seconds, 6)},
+            }
+        state = {"state": self.state, "reason": "; ".join(problems.values()) or None}
+        return {**state, **answer, **more}
+
+
+class HealthFile:
+    """Writes the health answer every so often, with space for it reserved.
+
+    Parameters
+    ----------
+    file : Path
+    every : float
+        Seconds.
+    answer : callable
+        Gives what to write.
+    """
+
+    def __init__(self, file: Path, every: float, answer: Callable[[], dict[str, Any]]) -> None:
+        self._file = file
+        self._reserve = file.with_name(f".{file.name}.reserve")
+        self._every = every
+        self._answer = answer
+        self._stop = threading.Event()
+        self._bell = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="goodpart-health", daemon=True)
+
+    def start(self) -> None:
+        """Reserve the space and begin to write.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written at all.
+        """
+        self._set_aside()
+        self.write()
+        self._thread.start()
+
+    def soon(self) -> None:
+        """Write at once: something changed that matters."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Write for the last time."""
+        self._stop.set()
+        self._bell.set()
+        self._thread.join()
+        self.write()
+
+    def write(self) -> None:
+        """Write now; a disk that is full gives up its reserve for it."""
+        data = json.dumps(self._answer(), indent=2, ensure_ascii=False).encode("utf-8") + b"\n"
+        with self._lock:
+            try:
+                self._replace(data)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    log.error("%s: cannot be written: %s", self._file, error.strerror or error)
+                    return
+                try:
+                    self._reserve.unlink(missing_ok=True)
+                    self._replace(data)
+                except OSError as again:
+                    log.error("%s: cannot be written: %s", self._file, again.strerror or again)
+
+    def _replace(self, data: bytes) -> None:
+        temporary = self._file.with_name(f".{self._file.name}.tmp")
+        try:
+            temporary.write_bytes(data)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        os.replace(temporary, self._file)
+
+    def _set_aside(self) -> None:
+        """Have the reserve: real bytes, since a sparse file would reserve nothing."""
+        try:
+            if self._reserve.stat().st_size == RESERVE:
+                return
+        except OSError:
+            pass
+        try:
+            self._reserve.write_bytes(os.urandom(RESERVE))
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._bell.wait(self._every)
+            self._bell.clear()
+            answer = self._answer()
+            if answer["state"] == "running":
+                self._set_aside()
+            self.write()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
