@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
     "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),
     "predict": ("goodpart.cli.predict", "Judge images: verdict, score, heatmap, histogram."),
+    "watch": ("goodpart.cli.watch", "The line: judge every image that arrives, once."),
 }
 
 
