@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.runtime.conftest import encoded
 
 from goodpart.recipe import InputSection
 from goodpart.runtime.events import system_events
 from goodpart.runtime.inbox import Inbox, is_foreign
 from goodpart.runtime.linefile import WatchSection
 from goodpart.runtime.names import Arrival
-from tests.runtime.conftest import encoded
 
 SETTLE, BROKEN = 0.15, 0.5
 
@@ -196,6 +196,8 @@ def test_old_results_that_cannot_be_removed_keep_the_image_unclaimed(tmp_path: P
 
 
 def test_an_inbox_that_has_gone_is_an_error(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path / "gone", WatchSection(), InputSection(), lambda arrival: pytest.fail())
-    with pytest.raises(OSError):
+    inbox = Inbox(
+        tmp_path / "gone", WatchSection(), InputSection(), lambda arrival: pytest.fail("claimed")
+    )
+    with pytest.raises(FileNotFoundError):
         inbox.scan()

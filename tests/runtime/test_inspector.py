@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.runtime.conftest import encoded, part_pixels
 
 from goodpart.decision import Verdict
 from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.runtime.inspector import Inspector
-from tests.runtime.conftest import encoded, part_pixels
 
 
 def test_bytes_arrays_and_files_give_the_same_score(model: Model, tmp_path: Path) -> None:

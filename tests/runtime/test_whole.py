@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.runtime.conftest import part_pixels
 
 from goodpart.recipe import InputSection
 from goodpart.runtime.whole import State, look, open_regular
-from tests.runtime.conftest import part_pixels
 
 
 def image_bytes(kind: str) -> bytes:
@@ -74,5 +74,5 @@ def test_pipes_and_links_are_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(__file__)
     for name in ("pipe", "link"):
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=":"):
             open_regular(tmp_path / name)

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from goodpart.decision import Inspection
+import numpy as np
+
+from goodpart.decision import Inspection, Verdict
 from goodpart.decision.pictures import HeatScale
 from goodpart.outputs.result_files import ORDER, RESULT, result_files, worst
 from goodpart.outputs.settings import FilesSection
@@ -61,6 +63,18 @@ class Handoff:
         self._claims = claims
         self._pockets = tuple(pockets)
         self._lock = threading.Lock()
+
+    def warm_up(self, size: tuple[int, int]) -> None:
+        """Draw once, so that the first part does not pay for lazy imports.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of part images.
+        """
+        flat = np.zeros(size, dtype=np.float32)
+        inspection = Inspection(Verdict.OK, source="", part="", score=0.0, raw_map=flat)
+        result_files(inspection, self._scale)
 
     @contextmanager
     def claiming(self, arrival: Arrival) -> Iterator[None]:

@@ -45,8 +45,8 @@ class Inspector:
     batch : int
         Most part images in one run of the detector.
     warm_up : bool
-        Run the detector once on a flat image, so that the first part does not pay for lazy
-        imports and allocations.
+        Inspect a flat image once, so that the first part does not pay for lazy imports and
+        allocations.
 
     Raises
     ------
@@ -175,11 +175,16 @@ class Inspector:
             ticket.done = True
 
     def _warm_up(self) -> None:
+        import cv2
+
         size = self.model.recipe.part.size
         if size == "auto":
             raise DataError("the model's recipe does not say how large its part images are")
-        shape = size if self.model.recipe.input.color == "grey" else (*size, 3)
-        self.model.detector.raw_maps([np.full(shape, 128, dtype=np.uint8)])
+        grey = self.model.recipe.input.color == "grey"
+        flat = np.full(size if grey else (*size, 3), 128, dtype=np.uint8)
+        # The detector apart: on the road a flat image may be turned away before it.
+        self.model.detector.raw_maps([flat])
+        self.model.inspect_all(cv2.imencode(".png", flat)[1].tobytes())
 
 
 class Timings:

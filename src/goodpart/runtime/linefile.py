@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,9 @@ class DatabaseSection(Section):
     """Where records are kept."""
 
     url: str | None = Field(None, description="default: $GOODPART_DATABASE, or sqlite:///goodpart.db")
+    images: Path | None = Field(
+        None, description="folder of the image store; default: beside a SQLite file"
+    )
     url_from: SecretSection | None = Field(
         None, description="a URL with a password belongs here, not in url"
     )
@@ -89,7 +93,12 @@ class MetricsSection(Section):
 class LineFile(Section):
     """Everything around the recipe."""
 
-    station: str = Field("station", min_length=1, max_length=64)
+    station: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=64,
+        description="default: the machine's name",
+    )
     operator: str | None = Field(None, max_length=64)
     folders: FoldersSection = FoldersSection()
     database: DatabaseSection = DatabaseSection()

@@ -94,6 +94,8 @@ class Watcher:
             claims=self._inbox_folder / OWN_FOLDER / "claimed",
             inbox=self._inbox_folder,
         )
+        size = model.recipe.part.size
+        self._handoff.warm_up((16, 16) if size == "auto" else size)
         self._inbox = Inbox(
             self._inbox_folder,
             self._settings,
@@ -242,7 +244,11 @@ class Watcher:
                 return done
 
     def _open_records(self) -> Records:
-        records = Records.open(_database_url(self._line), station=self._line.station)
+        records = Records.open(
+            _database_url(self._line),
+            station=self._line.station,
+            images=self._line.database.images,
+        )
         records.register(self._inspector.model)
         log.info("records: %s", records.url)
         return records
