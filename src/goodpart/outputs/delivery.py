@@ -89,16 +89,16 @@ class Pending(Protocol):
 class Spool(Protocol):
     """What a dispatcher needs of the records."""
 
-    def pending_outputs(self, limit: int, output: str | None) -> Sequence[Pending]:
+    def pending_outputs(self, *, limit: int, output: str | None) -> Sequence[Pending]:
         """Messages that are due, oldest first."""
 
     def mark_sent(self, ids: Sequence[int]) -> None:
         """They were delivered."""
 
-    def mark_failed(self, id: int, error: str, retry_in: float) -> None:
+    def mark_failed(self, message: int, error: str, *, retry_in: float) -> None:
         """Try again after so many seconds."""
 
-    def give_up(self, id: int, error: str) -> None:
+    def give_up(self, message: int, error: str) -> None:
         """Never try again; the message stays, as failed."""
 
 
@@ -153,18 +153,24 @@ class Dispatcher:
 
     def _deliver(self) -> float | None:
         """Send what is due; returns the seconds to pause, ``None`` where nothing was due."""
-        due = self._spool.pending_outputs(BATCH, self.output.name)
-        for message in due:
-            if self._stop.is_set():
-                return 0.0
-            try:
-                self.output.send(message.key, message.payload)
-            except DeliveryError as error:
-                return self._failed(message, error)
-            self._spool.mark_sent([message.id])
-            if self.error is not None:
-                log.warning("%s: delivering again", self.output.name)
-            self.error, self._failures = None, 0
+        due = self._spool.pending_outputs(limit=BATCH, output=self.output.name)
+        sent: list[int] = []
+        try:
+            for message in due:
+                if self._stop.is_set():
+                    return 0.0
+                try:
+                    self.output.send(message.key, message.payload)
+                except DeliveryError as error:
+                    return self._failed(message, error)
+                sent.append(message.id)
+                if self.error is not None:
+                    log.warning("%s: delivering again", self.output.name)
+                self.error, self._failures = None, 0
+        finally:
+            # Together, as each mark is a transaction; after a crash in between some go out twice.
+            if sent:
+                self._spool.mark_sent(sent)
         return 0.0 if due else None
 
     def _failed(self, message: Pending, error: DeliveryError) -> float:
@@ -175,7 +181,7 @@ class Dispatcher:
                 self._spool.give_up(message.id, str(error))
             else:
                 wait = min(retry.longest, retry.first * 2.0 ** min(message.attempts, 30))
-                self._spool.mark_failed(message.id, str(error), wait)
+                self._spool.mark_failed(message.id, str(error), retry_in=wait)
             return 0.0
         wait = min(retry.longest, retry.first * 2.0 ** min(self._failures, 30))
         if self.error is None:
@@ -183,5 +189,5 @@ class Dispatcher:
         self._failures += 1
         self.error = str(error)
         # No other message is tried meanwhile: the receiver gets them in their order.
-        self._spool.mark_failed(message.id, str(error), wait)
+        self._spool.mark_failed(message.id, str(error), retry_in=wait)
         return wait

@@ -38,7 +38,8 @@ class Mqtt:
 
     def __init__(self, settings: MqttSection, station: str) -> None:
         try:
-            from paho.mqtt import client as paho
+            from paho.mqtt.client import Client
+            from paho.mqtt.enums import CallbackAPIVersion
         except ImportError:
             raise MissingExtraError("paho-mqtt", "mqtt") from None
         self.retry = settings.retry
@@ -48,7 +49,7 @@ class Mqtt:
         self._connected = threading.Event()
         self._why = "not connected yet"
         self._state = "running"
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="")
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="")
         if settings.username is not None:
             password = settings.password
             secret = None if password is None else password.read("outputs.mqtt.password")

@@ -28,7 +28,9 @@ class FoldersSection(Section):
 class DatabaseSection(Section):
     """Where records are kept."""
 
-    url: str | None = Field(None, description="default: $GOODPART_DATABASE, or sqlite:///goodpart.db")
+    url: str | None = Field(
+        None, description="default: $GOODPART_DATABASE, or sqlite:///goodpart.db"
+    )
     images: Path | None = Field(
         None, description="folder of the image store; default: beside a SQLite file"
     )

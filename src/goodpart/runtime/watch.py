@@ -28,6 +28,7 @@ from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.outputs.delivery import Dispatcher, Output
 from goodpart.records import Message, Record, Records, RecordsUnavailable
+from goodpart.records.images import Encoded
 from goodpart.runtime.events import Events, is_network_share, system_events
 from goodpart.runtime.handoff import Handoff
 from goodpart.runtime.health import Health, HealthFile
@@ -375,7 +376,7 @@ class Watcher:
             for i in inspections
         ]
 
-    def _look_again(self, arrival: Arrival, known: Sequence[Record]) -> list[Any]:
+    def _look_again(self, arrival: Arrival, known: Sequence[Record]) -> list[Encoded]:
         """The images of a recorded arrival for the store, where a crash kept them from it."""
         records = self._records
         assert records is not None
@@ -384,7 +385,9 @@ class Watcher:
         inspections = self._judge.judge(arrival, self._stop.is_set)
         return [records.images.encode(inspection) for inspection in inspections]
 
-    def _finish(self, arrival: Arrival, known: Sequence[Record], encoded: Sequence[Any]) -> None:
+    def _finish(
+        self, arrival: Arrival, known: Sequence[Record], encoded: Sequence[Encoded]
+    ) -> None:
         """The verdict is recorded; the rest follows, and may follow after a restart."""
         records = self._records
         assert records is not None
@@ -394,8 +397,7 @@ class Watcher:
         seconds = time.monotonic() - arrival.whole_at if arrival.whole_at else None
         for dispatcher in self._dispatchers:
             dispatcher.wake()
-        for item in encoded:
-            self._insist("the image store", lambda item=item: records.images.write(item))
+        self._insist("the image store", lambda: [records.images.write(item) for item in encoded])
         verdicts = [record.inspection.verdict for record in known]
         self._insist("the inputs", lambda: self._shelves.put_away(arrival, verdicts))
         self.health.count(arrival.source, verdicts, seconds)
