@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import io
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from goodpart import fit
+from goodpart.cli.app import main
 from goodpart.parts.read import read_image
 from goodpart.parts.render import write_parts
 from goodpart.recipe import parse_recipe
@@ -47,21 +50,40 @@ main()
 """
 
 
+@dataclass
+class Done:
+    """What a run of the command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def goodpart():
-    """Run the command in a process of its own: ``goodpart("predict", ...)``."""
+def goodpart(monkeypatch):
+    """Run the command: ``goodpart("predict", ...)``; in a process of its own with ``blocked``.
+
+    ``blocked`` names packages that cannot be imported.
+    """
+    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments, blocked=(), cwd=None):
-        start = ["-c", BLOCK.format(blocked=set(blocked))] if blocked else ["-m", "goodpart"]
-        return subprocess.run(
-            [sys.executable, *start, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            check=False,
-            env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
-            timeout=280,
-        )
+        words = [str(argument) for argument in arguments]
+        if blocked:
+            done = subprocess.run(
+                [sys.executable, "-c", BLOCK.format(blocked=set(blocked)), *words],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=280,
+            )
+            return Done(done.returncode, done.stdout, done.stderr)
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main(words)
+        return Done(ended.value.code or 0, out.getvalue(), err.getvalue())
 
     return run
 

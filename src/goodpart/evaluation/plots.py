@@ -11,6 +11,7 @@ import numpy as np
 from goodpart.decision.metrics import auroc, average_precision, pr_curve, roc_curve
 from goodpart.errors import MissingExtraError
 from goodpart.evaluation.evaluate import Evaluation
+from goodpart.parts.statistics import Facts
 
 INK, MUTED, RULE = "#1b2330", "#667085", "#e3e7ec"
 GOOD, LIMIT = "#2f7d5b", "#c81e28"
@@ -199,3 +200,27 @@ def _bins(result: Evaluation, count: int) -> tuple[Any, bool]:
         return np.geomspace(low * 0.98, high * 1.02, count + 1), True
     pad = (high - low or 1.0) * 0.02
     return np.linspace(low - pad, high + pad, count + 1), False
+
+
+def plot_measures(facts: Sequence[Facts]) -> bytes:
+    """Brightness against focus of each image, by class: odd images lie apart."""
+    figure, axes = _figure(6.4, 4.4)
+    labels = sorted({each.item.label for each in facts}, key=lambda name: (name != "good", name))
+    for place, label in enumerate(labels):
+        own = [each for each in facts if each.item.label == label]
+        axes.plot(
+            [each.brightness for each in own],
+            [each.focus for each in own],
+            "os^vD*PX"[place % 8],
+            color=GOOD if label == "good" else SERIES[place % 8],
+            markersize=4,
+            alpha=0.7,
+            label=label,
+            linestyle="none",
+        )
+    axes.set_xlabel("brightness (mean grey level)")
+    axes.set_ylabel("focus (variance of the Laplacian / variance)")
+    if all(each.focus > 0 for each in facts):
+        axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return _png(figure)
