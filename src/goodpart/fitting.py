@@ -28,6 +28,7 @@ from goodpart.parts.choose_alignment import choose_alignment
 from goodpart.parts.dataset import load_dataset
 from goodpart.parts.read import Source, read_image
 from goodpart.parts.road import PartImage, Road, RoadState, looks_grey, prepare_pixels
+from goodpart.parts.views import Views, views_of
 from goodpart.progress import Progress, track
 from goodpart.recipe import Recipe
 
@@ -192,9 +193,9 @@ def complete_recipe(
     given = given.model_copy(update={"color": color, "white_level": level})
     recipe = recipe.model_copy(update={"input": given})
 
-    def read(index: int) -> NDArray[Any]:
+    def read(index: int) -> Views:
         image = read_image(images.sources[index], limits=given)
-        return prepare_pixels(image, color, level)
+        return views_of(prepare_pixels(image, color, level))
 
     chosen = choose_alignment(recipe, len(images.sources), read, size=size, progress=progress)
     recipe = recipe.model_copy(update={"align": chosen.align, "part": chosen.part})

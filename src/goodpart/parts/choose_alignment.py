@@ -9,8 +9,8 @@ as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -18,22 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.errors import DataError
-from goodpart.parts.align import RoundAligner, Views, grey_of, views_of
+from goodpart.parts.align import create_aligner
+from goodpart.parts.align_template import learn_template
+from goodpart.parts.angle import learn_reference, polar_of
 from goodpart.parts.choose_anchor import Anchor, propose_anchors
-from goodpart.parts.warp import warp_part
+from goodpart.parts.ellipse import rescaled
+from goodpart.parts.outline import OUTLINE_REACH, outline_of
+from goodpart.parts.views import Views, centred
+from goodpart.parts.warp import inside_share, warp_part
 from goodpart.progress import Progress, track
 from goodpart.recipe import AlignSection, PartSection, Recipe
 
-# Good images looked at: for the anchor, and for the comparison.
-ANCHOR_IMAGES = 48
-COMPARED_IMAGES = 200
-# Side of the square in which alignments are compared.
+# Good images looked at: to propose alignments, and to confirm the best one.
+PROPOSED_ON = 48
+CONFIRMED_ON = 200
+# Side of the square in which alignments are compared, and of the one for the outline.
 _SIDE = 96
+_OUTLINE_SIDE = 192
 _LOCATED_SHARE = 0.99
 # Disagreement must fall to these shares of that of the simpler alignment.
 _OVER_NONE = 0.85
-_OVER_CIRCLE = 0.92
+_OVER_SIMPLER = 0.92
 _BETTER_SHARE = 0.8
+# A template moves the whole picture: this much of it must be left in the good images.
+_SHOWN_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -60,20 +68,30 @@ class Chosen:
 
 @dataclass(frozen=True)
 class _Trial:
-    """An alignment run on the good images; lengths in source pixels."""
+    """An alignment that was run on the good images.
+
+    ``section.radius`` is in image pixels. ``agreement`` and ``matrices`` have one entry for each
+    image: 0 and ``None`` where the part was not located.
+    """
 
     section: AlignSection
     arrays: dict[str, NDArray[Any]]
     agreement: NDArray[np.float64]
-    located: float
-    longest: float
-    outline: float | None = None
+    matrices: list[NDArray[np.float64] | None]
+
+    @property
+    def located(self) -> float:
+        return float(np.mean([matrix is not None for matrix in self.matrices]))
+
+    @property
+    def mean(self) -> float:
+        return float(self.agreement.mean())
 
 
 def choose_alignment(
     recipe: Recipe,
     count: int,
-    read: Callable[[int], NDArray[Any]],
+    read: Callable[[int], Views],
     *,
     size: tuple[int, int],
     progress: Progress | None = None,
@@ -86,7 +104,7 @@ def choose_alignment(
     count : int
         Number of good images.
     read : callable
-        Pixels of a good image by its index.
+        A good image by its index, at the working sizes.
     size : (int, int)
         Height and width of part images without alignment.
     progress : callable, optional
@@ -98,41 +116,32 @@ def choose_alignment(
     """
     wanted = recipe.align.method
     plain = recipe.part.model_copy(update={"size": size})
+    nothing = recipe.align.model_copy(update={"method": "none", "rotation": "none"})
     if wanted == "none":
-        return Chosen(recipe.align, plain)
-    picked = np.unique(np.linspace(0, count - 1, min(count, COMPARED_IMAGES)).round().astype(int))
-    views: list[Views] = []
-    none: list[NDArray[Any]] = []
-    for index in track(picked, "aligning", len(picked), progress):
-        grey = grey_of(read(int(index)))
-        views.append(views_of(grey))
-        none.append(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
-    before = edge_agreement(none)
-    trials = [
-        trial
-        for circle, name in ((True, "circle"), (False, "ellipse"))
-        if wanted in ("auto", name)
-        for trial in _round_trials(recipe, views, circle)
-    ]
+        return Chosen(nothing, plain)
+    picked = np.unique(np.linspace(0, count - 1, min(count, CONFIRMED_ON)).round().astype(int))
+    views = [read(int(index)) for index in track(picked, "aligning", len(picked), progress)]
+    step = -(-len(views) // PROPOSED_ON)
+    few = views[::step]
+    before = _plain_agreement(few)
     scores = {"none": float(before.mean())}
-    best: _Trial | None = None
-    for trial in trials:
-        mean = float(trial.agreement.mean())
+    proposals: list[_Trial] = []
+    for trial in _proposals(recipe.align, few, size):
         method = trial.section.method
-        scores[method] = max(scores.get(method, -1.0), mean)
-        if wanted == "auto" and not _clearly_better(trial.agreement, before, _OVER_NONE):
-            continue
-        if best is None or _beats(trial, best):
-            best = trial
-    if best is None:
-        if wanted != "auto":
-            raise DataError(
-                f"align.method={wanted}: no ring is found in at least {_LOCATED_SHARE:.0%} of the "
-                "good images; use align.method=none, or remove the images that differ"
-            )
-        return Chosen(recipe.align.model_copy(update={"method": "none"}), plain, {}, scores)
-    align, part = _framed(recipe, best, size)
-    return Chosen(align, part, best.arrays, scores)
+        scores[method] = max(scores.get(method, -1.0), trial.mean)
+        if wanted == method or _clearly_better(trial.agreement, before, _OVER_NONE):
+            proposals.append(trial)
+    for trial in _by_merit(proposals):
+        confirmed = _with_rotation(trial, recipe.align.rotation, views)
+        if confirmed.located >= _LOCATED_SHARE:
+            align, part = _framed(recipe, confirmed, views, size)
+            return Chosen(align, part, confirmed.arrays, scores)
+    if wanted != "auto":
+        raise DataError(
+            f"align.method={wanted}: it does not locate the part in {_LOCATED_SHARE:.0%} of the "
+            "good images; use align.method=none, or remove the images that differ"
+        )
+    return Chosen(nothing, plain, {}, scores)
 
 
 def _clearly_better(after: NDArray[np.float64], before: NDArray[np.float64], share: float) -> bool:
@@ -141,11 +150,14 @@ def _clearly_better(after: NDArray[np.float64], before: NDArray[np.float64], sha
     return bool(np.mean(after > before) >= _BETTER_SHARE)
 
 
-def _beats(trial: _Trial, best: _Trial) -> bool:
-    """Whether a trial is better than the best so far; freedom has to earn its keep."""
-    if trial.section.method == best.section.method:
-        return bool(trial.agreement.mean() > best.agreement.mean())
-    return bool(1 - trial.agreement.mean() < _OVER_CIRCLE * (1 - best.agreement.mean()))
+def _by_merit(trials: list[_Trial]) -> list[_Trial]:
+    """Best first; of two methods the freer one has to earn its freedom."""
+    freedom = {"circle": 0, "ellipse": 1, "template": 2}
+
+    def cost(trial: _Trial) -> float:
+        return (1 - trial.mean) * (1 / _OVER_SIMPLER) ** freedom[trial.section.method]
+
+    return sorted(trials, key=cost)
 
 
 def edge_agreement(images: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -177,100 +189,159 @@ def _edges(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.sqrt(np.hypot(along_x, along_y)).astype(np.float64)
 
 
-def _round_trials(recipe: Recipe, views: Sequence[Views], circle: bool) -> list[_Trial]:
-    step = max(1, len(views) // ANCHOR_IMAGES)
-    anchors = propose_anchors(views[::step], circle=circle)
-    trials = (_try_anchor(recipe, views, anchor, circle) for anchor in anchors)
-    return [trial for trial in trials if trial.located >= _LOCATED_SHARE]
+def _plain_agreement(views: Sequence[Views]) -> NDArray[np.float64]:
+    return edge_agreement(
+        [cv2.resize(view.fine, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for view in views]
+    )
 
 
-def _try_anchor(recipe: Recipe, views: Sequence[Views], anchor: Anchor, circle: bool) -> _Trial:
-    """Run the alignment itself on all images, at the scale that keeps the image's extent."""
+def _agreement(
+    views: Sequence[Views], matrices: Sequence[NDArray[np.float64] | None]
+) -> NDArray[np.float64]:
+    """Agreement of parts cut out by these matrices (from squares of ``_SIDE`` to images)."""
+    found = [index for index, matrix in enumerate(matrices) if matrix is not None]
+    agreement = np.zeros(len(views))
+    if found:
+        aligned = [_cut(views[index], matrices[index], _SIDE) for index in found]
+        agreement[found] = edge_agreement(aligned)
+    return agreement
+
+
+def _cut(view: Views, matrix: NDArray[np.float64] | None, side: int) -> NDArray[Any]:
+    assert matrix is not None
+    return warp_part(view.fine, _to_fine(view) @ matrix, (side, side))
+
+
+def _to_fine(view: Views) -> NDArray[np.float64]:
+    factor = view.fine_factor
+    shift = (factor - 1) / 2
+    return np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1]])
+
+
+def _extent(views: Sequence[Views]) -> float:
+    """Longer side of the images, in their pixels."""
+    return float(np.median([max(view.shape) for view in views]))
+
+
+def _proposals(
+    section: AlignSection, views: Sequence[Views], size: tuple[int, int]
+) -> Iterator[_Trial]:
+    """Every alignment that fits, run on the good images without any turn."""
+    wanted = section.method
+    for method in ("circle", "ellipse"):
+        if wanted in ("auto", method):
+            for anchor in propose_anchors(views, circle=method == "circle"):
+                yield _anchor_trial(section, method, anchor, views)
+    if wanted in ("auto", "template"):
+        for rotation in ("none", "angle"):
+            if section.rotation in ("auto", rotation):
+                trial = _template_trial(section, rotation, views, size)
+                if trial is not None:
+                    yield trial
+
+
+def _anchor_trial(
+    section: AlignSection, method: str, anchor: Anchor, views: Sequence[Views]
+) -> _Trial:
     low, middle = float(anchor.matches.min()), float(np.median(anchor.matches))
-    longest = float(np.median([max(view.fine.shape) / view.fine_factor for view in views]))
-    section = recipe.align.model_copy(
+    complete = section.model_copy(
         update={
-            "method": "circle" if circle else "ellipse",
-            "radius": anchor.radius * _SIDE / longest,
-            "least_match": max(0.3, low - 0.5 * (middle - low) - 0.05),
+            "method": method,
+            "rotation": "none",
+            "radius": anchor.radius,
+            "least_match": round(max(0.3, low - 0.5 * (middle - low) - 0.05), 4),
         }
     )
-    aligner = RoundAligner(section, anchor.looks, (_SIDE, _SIDE))
-    aligned: dict[int, NDArray[Any]] = {}
-    for index, view in enumerate(views):
-        # The fine view stands for the source: same geometry, less to read.
-        location = aligner.locate(np.asarray(view.fine, dtype=np.uint8))
-        if location is not None:
-            aligned[index] = warp_part(view.fine, location.matrix, (_SIDE, _SIDE))
-    located = len(aligned) / len(views)
-    agreement = np.zeros(len(views))
-    if aligned:
-        agreement[list(aligned)] = edge_agreement(list(aligned.values()))
-    outline = outline_of(list(aligned.values())) if aligned else None
-    scale = longest / _SIDE
-    return _Trial(
-        section.model_copy(update={"radius": anchor.radius}),
-        {"looks": anchor.looks},
-        agreement,
-        located,
-        longest,
-        None if outline is None else outline * scale,
+    radius = anchor.radius * _SIDE / _extent(views)
+    matrices = [
+        None if frame is None else centred(frame, radius, (_SIDE, _SIDE)) for frame in anchor.frames
+    ]
+    return _Trial(complete, {"looks": anchor.looks}, _agreement(views, matrices), matrices)
+
+
+def _template_trial(
+    section: AlignSection, rotation: str, views: Sequence[Views], size: tuple[int, int]
+) -> _Trial | None:
+    """Learned on every other image, so that the rest shows what it is worth."""
+    given = section.model_copy(
+        update={"method": "template", "rotation": rotation, "least_match": -1.0}
     )
-
-
-def outline_of(aligned: Sequence[NDArray[Any]]) -> float | None:
-    """Radius of the part's outline: the outermost strong ring that good images agree on.
-
-    Parameters
-    ----------
-    aligned : sequence of ndarray of uint8, (n, n)
-        Parts centred, at one scale.
-
-    Returns
-    -------
-    float or None
-        In pixels; ``None`` where there is no common outline.
-    """
-    side = aligned[0].shape[0]
-    centre = ((side - 1) / 2, (side - 1) / 2)
-    reach = side * 0.6
-    radii = np.linspace(0, reach, 128)
-    found = []
-    for image in aligned:
-        polar: Any = cv2.warpPolar(
-            image, (128, 180), centre, reach, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
+    template = learn_template(views[::2], given, size)
+    arrays = {"template": template}
+    aligner = create_aligner(given, arrays, (_SIDE, _SIDE))
+    assert aligner is not None
+    locations = [aligner.locate(view) for view in views]
+    matches = np.array([location.match for location in locations if location is not None])
+    matrices = [None if location is None else location.matrix for location in locations]
+    shown = [
+        inside_share(
+            matrix, (int(view.shape[0]), int(view.shape[1])), np.ones((_SIDE, _SIDE), bool)
         )
-        profile = cv2.GaussianBlur(polar.astype(np.float32).mean(axis=0)[None], (0, 0), 1.5)[0]
-        # Beyond the inscribed circle rays leave the image.
-        slope = np.abs(np.gradient(profile)) * (radii < side / 2)
-        peaks = (slope[1:-1] >= slope[:-2]) & (slope[1:-1] > slope[2:])
-        strong = np.flatnonzero(peaks & (slope[1:-1] > 0.25 * slope.max())) + 1
-        if strong.size:
-            found.append(radii[strong[-1]])
-    if len(found) < 0.9 * len(aligned):
+        for view, matrix in zip(views, matrices, strict=True)
+        if matrix is not None
+    ]
+    if np.median(shown) < _SHOWN_SHARE:
         return None
-    middle = float(np.median(found))
-    agreed = np.mean(np.abs(np.array(found) - middle) < 0.08 * middle)
-    return middle if agreed >= 0.8 else None
+    low, middle = float(matches.min()), float(np.median(matches))
+    least = round(max(0.2, low - 0.5 * (middle - low) - 0.05), 4)
+    complete = given.model_copy(update={"least_match": least})
+    return _Trial(complete, arrays, _agreement(views, matrices), matrices)
+
+
+def _run(trial: _Trial, views: Sequence[Views]) -> _Trial:
+    """Run the alignment itself, as on the line, on all the images."""
+    section = trial.section
+    if section.radius is not None:
+        section = section.model_copy(update={"radius": section.radius * _SIDE / _extent(views)})
+    aligner = create_aligner(section, trial.arrays, (_SIDE, _SIDE))
+    assert aligner is not None
+    locations = [aligner.locate(view) for view in views]
+    matrices = [None if location is None else location.matrix for location in locations]
+    return replace(trial, agreement=_agreement(views, matrices), matrices=matrices)
+
+
+def _with_rotation(trial: _Trial, wanted: str, views: Sequence[Views]) -> _Trial:
+    """The trial run on all images, with a common angle where that is wanted or clearly better."""
+    plain = _run(trial, views)
+    if trial.section.method == "template" or wanted == "none":
+        return plain
+    polars = []
+    for view, matrix in zip(views, plain.matrices, strict=True):
+        if matrix is not None:
+            # The middle of the square, out to its sides.
+            half = (_SIDE - 1) / 2
+            frame = matrix[:2] @ np.array([[half, 0, half], [0, half, half], [0, 0, 1]])
+            polars.append(polar_of(view.fine, rescaled(frame, view.fine_factor), 1.0))
+    if not polars:
+        return plain
+    section = trial.section.model_copy(update={"rotation": "angle"})
+    arrays = {**trial.arrays, "angle": learn_reference(polars)}
+    turned = _run(replace(trial, section=section, arrays=arrays), views)
+    if wanted == "angle" or _clearly_better(turned.agreement, plain.agreement, _OVER_NONE):
+        return turned
+    return plain
 
 
 def _framed(
-    recipe: Recipe, best: _Trial, size: tuple[int, int]
+    recipe: Recipe, trial: _Trial, views: Sequence[Views], size: tuple[int, int]
 ) -> tuple[AlignSection, PartSection]:
     """The size of the part image and the anchor's radius in it.
 
     With an outline, the part and its margin fill the image; without, the scale stays that of the
-    source image.
+    good images.
     """
-    section, margin = best.section, 1 + recipe.mask.margin
+    section = trial.section
+    if section.method == "template":
+        return section, recipe.part.model_copy(update={"size": size})
     assert section.radius is not None
-    anchor, outline = section.radius, best.outline
+    anchor, margin = section.radius, 1 + recipe.mask.margin
+    outline = _outline(trial, views)
     if recipe.part.size == "auto" and outline is not None:
         side = min(recipe.part.max_side, 2 * outline * margin)
         square = max(32, round(side / 16) * 16)
         size = (square, square)
     fits = None if outline is None else min(size) / 2 / (outline * margin)
-    scale = fits or max(size) / best.longest
+    scale = fits or max(size) / _extent(views)
     align = section.model_copy(
         update={
             "radius": round(anchor * scale, 3),
@@ -278,3 +349,25 @@ def _framed(
         }
     )
     return align, recipe.part.model_copy(update={"size": size})
+
+
+def _outline(trial: _Trial, views: Sequence[Views]) -> float | None:
+    """Radius of the outline in image pixels, at the scale at which the anchor has its radius."""
+    scale = OUTLINE_REACH * _SIDE / _OUTLINE_SIDE
+    zoom = np.array([[scale, 0, 0], [0, scale, 0], [0, 0, 1]])
+    shift = (_SIDE - 1) / 2 - scale * (_OUTLINE_SIDE - 1) / 2
+    zoom[:2, 2] = shift
+    pairs = []
+    for view, matrix in zip(views, trial.matrices, strict=True):
+        if matrix is not None:
+            wider = matrix @ zoom
+            image = _cut(view, wider, _OUTLINE_SIDE)
+            shown = cv2.warpAffine(
+                np.ones(view.fine.shape, np.uint8),
+                (_to_fine(view) @ wider)[:2],
+                (_OUTLINE_SIDE, _OUTLINE_SIDE),
+                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            )
+            pairs.append((image, shown > 0))
+    found = outline_of(pairs)
+    return None if found is None else found * scale * _extent(views) / _SIDE

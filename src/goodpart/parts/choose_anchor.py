@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.parts.align import Views, fit_anchor, look_of
+from goodpart.parts.align_round import fit_anchor, look_of
 from goodpart.parts.ellipse import Candidate, Frame, find_ellipses, frame_radius
+from goodpart.parts.views import Views
 
 _SEEDS = 10
 _ROUNDS = 3
@@ -22,7 +23,9 @@ _LOOKS = 4
 # An ellipse that looks less like the others than this is not taken for the same ring.
 _SAME_RING = 0.35
 _FOUND_SHARE = 0.95
-_MOST_ANCHORS = 5
+_MOST_ANCHORS = 8
+# Rings that share more than this of their ellipses are one.
+_ONE_RING = 0.8
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def propose_anchors(views: Sequence[Views], *, circle: bool) -> list[Anchor]:
     for members, _ in sorted(rings.items(), key=lambda pair: -pair[1]):
         if len(anchors) == _MOST_ANCHORS:
             break
-        if any(_shared(members, other) > 0.5 for other in taken):
+        if any(_shared(members, other) > _ONE_RING for other in taken):
             continue
         anchor = _fit(members, views, candidates, looks, circle)
         if anchor is not None:

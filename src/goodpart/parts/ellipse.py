@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 Frame = NDArray[np.float64]
 
 _LEVELS = 8
-_RAYS = 128
-_STEPS = 48
+# An outline is fitted on no more points than this.
+_POINTS = 80
+_RAYS = 96
+_STEPS = 40
 # Half widths of the search around the ellipse, in radii, one for each refinement.
-_REACHES = (0.12, 0.06, 0.04)
+_REACHES = (0.12, 0.05)
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,18 @@ def _fit(
 ) -> tuple[float, Frame] | None:
     """Share of the outline on its ellipse, and the ellipse's frame; None where it is none."""
     height, width = shape
+    # A convex outline has about as many pixels as its box has on two sides.
+    if len(outline) < 2 * smallest * min(height, width) or len(outline) < 24:
+        return None
     x, y = outline[:, 0], outline[:, 1]
     inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
     points = outline[inside].astype(np.float32)
     if len(points) < 24 or len(points) < 0.6 * len(outline):
         return None
-    if np.ptp(points, axis=0).min() < smallest * min(height, width):
+    extent = points.max(axis=0) - points.min(axis=0)
+    if extent.min() < smallest * min(height, width):
         return None
+    points = np.ascontiguousarray(points[:: 1 + len(points) // _POINTS])
     (cx, cy), (first, second), degrees = cv2.fitEllipseDirect(points)
     if not np.isfinite([cx, cy, first, second]).all():
         return None
@@ -185,6 +192,7 @@ def refine(
 
 _ANGLES = np.arange(_RAYS) * (2 * np.pi / _RAYS)
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
+_ROWS = np.arange(_RAYS)
 _DESIGN = np.column_stack([_COS, _SIN, np.ones(_RAYS), np.cos(2 * _ANGLES), np.sin(2 * _ANGLES)])
 
 
@@ -203,27 +211,24 @@ def _step(
         borderMode=cv2.BORDER_REPLICATE,
     )
     polar = cv2.GaussianBlur(polar.astype(np.float32), (0, 0), sigmaX=1.5, sigmaY=1.0)
-    slope = np.gradient(polar, axis=1)
+    slope = polar[:, 2:] - polar[:, :-2]
     if bright:
         slope = -slope
+    # The ends of a ray: where both lie in the image, all of it does.
+    ends_x, ends_y = map_x[:, [0, -1]], map_y[:, [0, -1]]
     inside = (
-        (map_x[:, 0] >= 0)
-        & (map_y[:, 0] >= 0)
-        & (map_x[:, -1] <= grey.shape[1] - 1)
-        & (map_y[:, -1] <= grey.shape[0] - 1)
-        & (map_x[:, -1] >= 0)
-        & (map_y[:, -1] >= 0)
-        & (map_x[:, 0] <= grey.shape[1] - 1)
-        & (map_y[:, 0] <= grey.shape[0] - 1)
-    )
+        (ends_x >= 0)
+        & (ends_y >= 0)
+        & (ends_x <= grey.shape[1] - 1)
+        & (ends_y <= grey.shape[0] - 1)
+    ).all(axis=1)
     best = slope[:, 1:-1].argmax(axis=1) + 1
-    rows = np.arange(_RAYS)
-    peak = slope[rows, best]
-    left, right = slope[rows, best - 1], slope[rows, best + 1]
-    bend = left - 2 * peak + right
-    shift = np.where(bend < -1e-9, 0.5 * (left - right) / np.where(bend < -1e-9, bend, 1), 0.0)
+    left, peak, right = (slope[_ROWS, best + side] for side in (-1, 0, 1))
+    bend = np.minimum(left - 2 * peak + right, -1e-9)
+    # The vertex of the parabola through the peak and its neighbours (one column was cut off).
+    place = best + 1 + np.clip(0.5 * (left - right) / bend, -0.5, 0.5)
     spacing = 2 * reach / (_STEPS - 1)
-    offsets = (best + np.clip(shift, -0.5, 0.5)) * spacing - reach
+    offsets = place * spacing - reach
     valid = inside & (peak > 0)
     if valid.sum() < _RAYS // 3:
         return None
@@ -243,14 +248,15 @@ def _robust(
     design: NDArray[np.float64], values: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Least squares with Tukey's biweight (Beaton and Tukey, 1974), started from the median."""
+    used = weights > 0
     solved = np.zeros(design.shape[1])
-    solved[2] = np.median(values[weights > 0])
-    for _ in range(6):
+    solved[2] = np.median(values[used])
+    for _ in range(5):
         residual = values - design @ solved
-        scale = 1.4826 * np.median(np.abs(residual[weights > 0])) + 1e-4
-        ratio = np.clip(residual / (4.685 * scale), -1, 1)
-        w = weights * np.square(1 - np.square(ratio))
+        scale = 1.4826 * np.median(np.abs(residual[used])) + 1e-4
+        ratio = np.minimum(np.square(residual / (4.685 * scale)), 1.0)
+        w = weights * np.square(1 - ratio)
         normal = design.T @ (design * w[:, None])
-        normal[np.diag_indices_from(normal)] += 1e-6 * (np.trace(normal) + 1e-12)
+        normal.flat[:: len(solved) + 1] += 1e-6 * (w.sum() + 1e-6)
         solved = np.linalg.solve(normal, design.T @ (w * values))
     return solved

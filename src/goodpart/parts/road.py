@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.errors import ImageError
-from goodpart.parts.align import RoundAligner, grey_of
+from goodpart.parts.align import create_aligner
 from goodpart.parts.read import SourceImage
+from goodpart.parts.views import views_of
 from goodpart.parts.warp import warp_part
 from goodpart.recipe import Recipe
 
@@ -128,7 +129,7 @@ class Road:
         self.state = state or RoadState()
         self._size = recipe.part.size
         self._white_level = recipe.input.white_level
-        self._aligner = _aligner(recipe, self.state)
+        self._aligner = create_aligner(recipe.align, self.state.arrays, self._size)
         self.mask = background_mask(recipe)
 
     def parts(self, image: SourceImage) -> list[PartImage]:
@@ -143,7 +144,7 @@ class Road:
         if self._aligner is None:
             transform = resize_matrix((pixels.shape[0], pixels.shape[1]), self._size)
             return [PartImage(resize_part(pixels, self._size), transform, mask=self.mask)]
-        location = self._aligner.locate(grey_of(pixels))
+        location = self._aligner.locate(views_of(pixels))
         if location is None:
             message = f"{image.name}: no part like the good ones is found in the image"
             return [PartImage(None, np.eye(3), problem=("not located", message))]
@@ -178,13 +179,6 @@ def prepare_pixels(image: SourceImage, color: str, white_level: int) -> NDArray[
     elif color == "color" and pixels.ndim == 2:
         raise ImageError("color", f"{image.name}: a grey image where colour ones were learned")
     return to_eight_bit_range(pixels, white_level)
-
-
-def _aligner(recipe: Recipe, state: RoadState) -> RoundAligner | None:
-    if recipe.align.method in ("circle", "ellipse"):
-        assert recipe.part.size != "auto"
-        return RoundAligner(recipe.align, state.arrays["looks"], recipe.part.size)
-    return None
 
 
 def background_mask(recipe: Recipe) -> NDArray[np.bool_] | None:
