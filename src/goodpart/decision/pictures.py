@@ -20,6 +20,10 @@ from goodpart.errors import RecipeError
 
 Picture = NDArray[np.uint8]
 
+# Drawings have few colours and large even areas: without a filter they become smaller, three times
+# as fast as with the choice among all filters that is OpenCV's default.
+PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+
 SMALLEST_SIDE = 320
 HISTOGRAM_SIZE = (360, 640)
 HISTOGRAM_BINS = 256
@@ -276,9 +280,7 @@ def as_rgb(image: NDArray[Any]) -> Picture:
 def png_bytes(picture: Picture) -> bytes:
     """A uint8 picture, (H, W) or (H, W, 3) RGB, as a PNG file."""
     pixels = picture if picture.ndim == 2 else picture[..., ::-1]
-    done, data = cv2.imencode(
-        ".png", np.ascontiguousarray(pixels), [cv2.IMWRITE_PNG_COMPRESSION, 2]
-    )
+    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels), PNG)
     if not done:
         raise RuntimeError("OpenCV could not encode a PNG")
     return data.tobytes()

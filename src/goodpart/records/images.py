@@ -29,8 +29,16 @@ LOW, HIGH = "goodpart:low", "goodpart:high"
 TEMPORARY = ".writing"
 HASH = re.compile(r"[0-9a-f]{64}")
 
-# Level 1 with the default strategy: within a few per cent of level 6 on part images, and fast.
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+# Run lengths after the average filter: on part images as small as what OpenCV's default gives at
+# level 1, and within a few per cent of level 6, in less than half the time.
+PNG = [
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER,
+    cv2.IMWRITE_PNG_FILTER_AVG,
+]
 
 
 @dataclass(frozen=True)
