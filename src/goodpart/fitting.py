@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from goodpart.decision.inspection import Limits
 from goodpart.decision.judge import region_level
 from goodpart.decision.limits import Calibration, calibrate
-from goodpart.decision.maps import score_of
 from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError, TrainingError
@@ -321,8 +320,18 @@ def fit(
         "left_out": [{"name": name, "reason": reason} for name, reason in images.left_out],
         "data_sha256": fingerprint(parts),
         "versions": versions(),
+        "warnings": list(getattr(learner, "warnings_", [])),
     }
-    return Model(recipe, learner, limits, level, calibration, provenance, road=road_state)
+    return Model(
+        recipe,
+        learner,
+        limits,
+        level,
+        calibration,
+        provenance,
+        artifacts=dict(getattr(learner, "artifacts_", {})),
+        road=road_state,
+    )
 
 
 def set_limits(
@@ -336,7 +345,7 @@ def set_limits(
         A held-out score is not finite, or there is none.
     """
     held_out = detector.held_out_
-    scores = [score_of(held.raw_map, mask) for held in held_out]
+    scores = [detector.score(held.raw_map, mask) for held in held_out]
     if not scores or not np.isfinite(scores).all():
         raise TrainingError(
             f"the detector {detector.name} gives no finite scores on the good images; "
@@ -355,7 +364,13 @@ def set_limits(
     if recipe.limits.ok is not None and recipe.limits.ng is not None:
         limits = Limits(recipe.limits.ok, recipe.limits.ng)
         story["guarantee"] = "by hand"
-        story["limits"] = {"ok": limits.ok, "ng": limits.ng}
+    elif detector.own_limit is not None:
+        limits = Limits(detector.own_limit, detector.own_limit)
+        story["guarantee"] = "the detector's own"
+        story["notes"] = [
+            f"{limits.ng:g} belongs to this score whatever the data; it promises nothing"
+        ]
+    story["limits"] = {"ok": limits.ok, "ng": limits.ng}
     return limits, level, story
 
 

@@ -224,6 +224,7 @@ class Model:
             level=self.level,
             mask=prepared.mask,
             mm_per_pixel=self.recipe.part.mm_per_pixel,
+            score=self.detector.score(raw_map, prepared.mask),
         )
         steps = {**prepared.timings, "score": score_ms, "decide": _ms(start)}
         steps["total"] = sum(steps.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ def command(
     with progress_bar() as progress:
         model = fit(data, detector=detector, recipe=recipe, workdir=workdir, progress=progress)
     model.save(out, force=force)
+    shutil.rmtree(workdir, ignore_errors=True)  # the model is whole: nothing is left to resume
     summary = summarize(model, out)
     if json_file is not None:
         write_json(summary, json_file)
@@ -49,6 +51,8 @@ def command(
     say = console()
     for item in model.provenance["left_out"]:
         say.print(f"left out: {item['reason']}", style="yellow")
+    for warning in model.provenance["warnings"]:
+        say.print(f"warning: {warning}", style="bold red")
     say.print(
         f"{summary['detector']} learned from {summary['parts']} good parts "
         f"in {summary['seconds']:.1f} s -> {out}"
@@ -65,6 +69,7 @@ def summarize(model: Any, out: Path) -> dict[str, Any]:
         "detector": model.detector.name,
         "parts": model.provenance["parts_used"],
         "left_out": model.provenance["left_out"],
+        "warnings": model.provenance["warnings"],
         "seconds": model.provenance["seconds"],
         "limits": {"ok": model.limits.ok, "ng": model.limits.ng},
         "calibration": {k: v for k, v in model.calibration.items() if k != "good_scores"},

@@ -29,6 +29,7 @@ def judge(
     level: float,
     mask: NDArray[np.bool_] | None = None,
     mm_per_pixel: float | None = None,
+    score: float | None = None,
 ) -> Judgement:
     """Judge one part.
 
@@ -43,13 +44,15 @@ def judge(
         Above it a pixel may belong to a region.
     mask : ndarray of bool, (H, W), optional
     mm_per_pixel : float, optional
+    score : float, optional
+        By default the highest value of the map that counts.
 
     Returns
     -------
     Judgement
         NOT_JUDGED, without regions, where the map is not finite.
     """
-    score = score_of(raw_map, mask)
+    score = score_of(raw_map, mask) if score is None else score
     verdict = limits.verdict(score)
     regions: tuple[Region, ...] = ()
     if verdict in (Verdict.NG, Verdict.CHECK):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.decision.maps import score_of
 from goodpart.errors import NotFittedError
 from goodpart.progress import Progress
 
@@ -66,16 +67,25 @@ class Detector(ABC):
     guarantee : "cross-fitted" or "split"
         How :attr:`held_out_` comes about: each image scored by a model fitted without its fold,
         or a part of the images never used for fitting.
+    own_limit : float or None
+        A limit that belongs to the detector's score whatever the data; ``None``: set on the data.
     held_out_ : list of HeldOut
         Filled by ``fit``; what limits are set from. Not saved.
+    artifacts_ : dict of str to bytes
+        Files that ``fit`` leaves for the model folder, such as training curves.
+    warnings_ : list of str
+        What ``fit`` found that a person should know.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
-    guarantee: ClassVar[str] = "cross-fitted"
+    guarantee: str = "cross-fitted"
+    own_limit: float | None = None
 
     held_out_: list[HeldOut]
+    artifacts_: dict[str, bytes]
+    warnings_: list[str]
 
     @abstractmethod
     def fit(
@@ -137,6 +147,13 @@ class Detector(ABC):
     def raw_map(self, image: PartPixels) -> NDArray[np.float32]:
         """:meth:`raw_maps` of a single image."""
         return self.raw_maps([image])[0]
+
+    def score(self, raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
+        """One number for a part, from its raw map: the highest value that counts.
+
+        See :func:`goodpart.decision.maps.score_of`.
+        """
+        return score_of(raw_map, mask)
 
     def settings(self) -> dict[str, Any]:
         """The constructor's settings by name."""
