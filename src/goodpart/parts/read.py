@@ -18,6 +18,8 @@ from goodpart.errors import ImageError
 from goodpart.recipe import InputSection
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+LONGEST_SIDE = 65_535
+"""What JPEG can hold; a decoder's memory for each line makes more of it a trap, not an image."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Source = str | Path | bytes | NDArray[Any]
@@ -106,6 +108,13 @@ def _check_pixels(width: int, height: int, limits: InputSection, name: str) -> N
         )
 
 
+def _check_sides(width: int, height: int, name: str) -> None:
+    if max(width, height) > LONGEST_SIDE:
+        raise ImageError(
+            "too large", f"{name}: {width}x{height} pixels; no side may exceed {LONGEST_SIDE}"
+        )
+
+
 def _decode(data: bytes, limits: InputSection, name: str) -> SourceImage:
     from PIL import Image, ImageOps
 
@@ -129,6 +138,7 @@ def _decode(data: bytes, limits: InputSection, name: str) -> SourceImage:
             f"{name}: not a readable {', '.join(FORMATS)} image ({error.__class__.__name__})",
         ) from None
     with image:
+        _check_sides(image.width, image.height, name)
         _check_pixels(image.width, image.height, limits, name)
         if getattr(image, "n_frames", 1) > 1:
             raise ImageError("unsupported", f"{name}: has several frames or pages, one is needed")
