@@ -31,7 +31,7 @@ def caps(tmp_path_factory):
 def model_folder(caps, tmp_path_factory):
     """A variation model of the caps, saved."""
     images = np.stack([read_image(path).pixels for path in sorted((caps / "Normal").iterdir())])
-    recipe = parse_recipe({"limits": {"overkill": 0.05}})
+    recipe = parse_recipe({"limits": {"overkill": 0.05}, "align": {"method": "none"}})
     model = fit(images, detector="variation", recipe=recipe)
     return model.save(tmp_path_factory.mktemp("models") / "caps")
 

@@ -40,11 +40,12 @@ def report(model, data, tmp_path_factory):
     """A report of the discs, compared with itself, its model with a training curve."""
     dataset = load_dataset(data)
     result = evaluate(model, require_test_items(dataset))
-    curve = {"epoch": [1, 2, 3], "training": [0.5, 0.2, 0.1], "validation": [0.6, 0.3, None]}
-    model.artifacts["training/curve.json"] = json.dumps(curve).encode()
+    curve = [{"epoch": n, "train/loss": 1 / n, "learning_rate": 0.1} for n in (1, 2, 3)]
+    curve[2]["validation/loss"] = 0.4
+    model.artifacts["training/curves.json"] = json.dumps(curve).encode()
     out = tmp_path_factory.mktemp("report") / "out"
     write_report(out, [model, model], [result, result], dataset, names=["a <b>", "b"])
-    del model.artifacts["training/curve.json"]
+    del model.artifacts["training/curves.json"]
     return out
 
 

@@ -16,12 +16,15 @@ from goodpart.errors import GoodpartError
 # verb: (module, one-line help). A module is imported only when its verb is used or its own help
 # is asked for, so that `goodpart --help` stays fast.
 VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("goodpart.cli.demo", "The whole story on rendered caps, with a report."),
     "stats": ("goodpart.cli.stats", "Count images; find duplicates, leaks and odd ones."),
     "augment": ("goodpart.cli.augment", "Write turned and noisy copies of training images."),
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
     "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),
     "predict": ("goodpart.cli.predict", "Judge images: verdict, score, heatmap, histogram."),
     "watch": ("goodpart.cli.watch", "The line: judge every image that arrives, once."),
+    "info": ("goodpart.cli.info", "Show a model: layers, recipe, limits, provenance."),
+    "bench": ("goodpart.cli.bench", "Time a model and its memory on this machine."),
     "records": ("goodpart.cli.records", "List, count, export and prune what was recorded."),
     "review": ("goodpart.cli.review", "Record a person's verdict on a part."),
     "audit": ("goodpart.cli.audit", "Check and list the audit trail."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from goodpart.cli.common import console, progress_bar, write_json
 from goodpart.decision import Inspection
 from goodpart.errors import DataError
 from goodpart.parts.dataset import image_files
+
+if TYPE_CHECKING:
+    from goodpart.model import Model
 
 COLORS = {"OK": "green", "NG": "red", "CHECK": "yellow", "NOT_JUDGED": "magenta"}
 
@@ -102,6 +105,17 @@ def _folders(files: list[Path], out: Path | None, *, force: bool) -> list[Path] 
             raise DataError(f"{folder}: exists already; give another --out or add --force")
         folders.append(folder)
     return folders
+
+
+def write_results(model: Model, files: list[Path], out: Path) -> None:
+    """What ``predict --out`` writes, for a model that is loaded already."""
+    from goodpart.decision.pictures import heat_scale
+
+    folders = _folders(files, out, force=False)
+    assert folders is not None
+    for path, folder in zip(files, folders, strict=True):
+        scale = heat_scale(model.limits, model.level)
+        _write_image(folder, model.inspect_all(path), scale, "Reds")
 
 
 def _write_image(folder: Path, inspections: list[Inspection], scale: Any, cmap: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from goodpart.cli.common import console, progress_bar, write_json
 from goodpart.errors import DataError
 from goodpart.parts.statistics import MEASURES
-from goodpart.progress import Progress
 
 BAR = 40
 SHOWN = 8
@@ -46,7 +44,9 @@ def command(
     with progress_bar() as progress:
         statistics = gather_statistics(dataset, progress=progress)
         if out is not None:
-            _write(out, statistics, progress)
+            from goodpart.evaluation.data_report import write_statistics
+
+            write_statistics(out, statistics, progress)
     answer = statistics.to_dict()
     if json_file is not None:
         write_json(answer, json_file)
@@ -124,41 +124,3 @@ def _check_out(out: Path, *, force: bool) -> None:
         raise DataError(f"{out}: is a file; give --out a folder")
     if out.is_dir() and any(out.iterdir()) and not force:
         raise DataError(f"{out}: exists already; give another --out or add --force")
-
-
-def _write(out: Path, statistics: Any, progress: Progress) -> None:
-    from goodpart.decision.pictures import png_bytes
-    from goodpart.evaluation.plots import plot_counts, plot_measures
-    from goodpart.parts.contact_sheet import contact_sheet
-    from goodpart.parts.read import read_image
-    from goodpart.parts.statistics import suspicious, to_grey
-    from goodpart.progress import track
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "counts.png").write_bytes(plot_counts(statistics.dataset.counts()))
-        (out / "measures.png").write_bytes(plot_measures(statistics.facts))
-        write_json(statistics.to_dict(), out / "statistics.json")
-        _write_table(out / "images.csv", statistics.facts)
-        sheet = out / "suspicious.png"
-        sheet.unlink(missing_ok=True)
-        entries = suspicious(statistics)[:120]
-        if entries:
-            pictures = (
-                (to_grey(read_image(path).pixels), f"{path.parent.name}/{path.name}\n{reason}")
-                for path, reason in track(entries, "drawing", len(entries), progress)
-            )
-            sheet.write_bytes(png_bytes(contact_sheet(pictures)))
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror or error}") from None
-
-
-def _write_table(path: Path, facts: Sequence[Any]) -> None:
-    names = ("width", "height", "grey", "bits", "brightness", "contrast", "focus")
-    with open(path, "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "split", "label", "source", *names])
-        for found in facts:
-            item = found.item
-            values = [getattr(found, name) for name in names]
-            writer.writerow([item.path, item.split, item.label, item.source, *values])

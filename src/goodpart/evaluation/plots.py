@@ -81,26 +81,24 @@ def plot_counts(counts: Mapping[tuple[str, str], int]) -> bytes:
     return _png(figure)
 
 
-def plot_training(curve: Mapping[str, Any]) -> bytes:
+def plot_training(rows: Sequence[Mapping[str, float]]) -> bytes:
     """Losses over the epochs.
 
     Parameters
     ----------
-    curve : mapping
-        Names and lists of numbers of one length; ``epoch``, where there is one, is the x axis.
+    rows : sequence of mappings
+        One for each epoch: ``epoch`` and whatever has ``loss`` in its name.
     """
     figure, axes = _figure(6.4, 3.2)
-    series = {name: values for name, values in curve.items() if name != "epoch"}
-    for place, (name, values) in enumerate(series.items()):
-        numbers = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-        steps = np.asarray(curve.get("epoch", np.arange(1, len(numbers) + 1)))[: len(numbers)]
-        marker = "o" if len(numbers) < 8 else None
-        axes.plot(
-            steps, numbers, STYLES[place % 4], color=SERIES[place % 8], label=name, marker=marker
-        )
-    shown = np.concatenate([np.ravel(axes_line.get_ydata()) for axes_line in axes.lines])
-    shown = shown[np.isfinite(shown)]
-    if shown.size and shown.min() > 0 and shown.max() / shown.min() > 20:
+    names = list(dict.fromkeys(name for row in rows for name in row if "loss" in name))
+    positive = True
+    for place, name in enumerate(names):
+        points = [(row.get("epoch", n), row[name]) for n, row in enumerate(rows, 1) if name in row]
+        positive = positive and all(value > 0 for _, value in points)
+        style, color = STYLES[place % 4], SERIES[place % 8]
+        label = name.replace("/", " ")
+        axes.plot(*zip(*points, strict=True), style, color=color, label=label)
+    if positive:
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")

@@ -26,7 +26,7 @@ from goodpart.parts.dataset import Dataset
 from goodpart.progress import Progress
 
 REPORT = "report.html"
-CURVE = "training/curve.json"
+CURVES = "curves.json"
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -157,8 +157,9 @@ def _plots(model: Model, named: list[tuple[str, Evaluation]], dataset: Dataset) 
     if first.scores(good=True).size and first.scores(good=False).size:
         pictures["roc"] = plots.plot_roc(named)
         pictures["pr"] = plots.plot_pr(named)
-    if CURVE in model.artifacts:
-        pictures["training"] = plots.plot_training(json.loads(model.artifacts[CURVE]))
+    for name, data in model.artifacts.items():
+        if Path(name).name == CURVES:
+            pictures["training"] = plots.plot_training(json.loads(data))
     return pictures
 
 
@@ -194,7 +195,7 @@ def _gallery(folder: Path, gallery: dict[str, list[Card]], model: Model) -> list
 
 def _failures(result: Evaluation) -> list[str]:
     lines = [
-        f"{outcome.item.path.name}: {outcome.message}"
+        outcome.message or str(outcome.item.path)
         for outcome in result.outcomes
         if outcome.verdict is Verdict.NOT_JUDGED
     ]
