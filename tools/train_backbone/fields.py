@@ -218,18 +218,85 @@ def gradient(rng: Rng, size: int) -> Field:
     return np.asarray(-(np.hypot(x - cx, y - cy) ** rng.uniform(0.7, 2)), np.float32)
 
 
+def lattice(rng: Rng, size: int) -> Field:
+    """A periodic pattern of two or three directions: perforated and expanded metal, honeycomb."""
+    x, y = warp(rng, size, log_uniform(rng, 0.05, 4))
+    angle, period, stretch = (
+        rng.uniform(0, np.pi),
+        log_uniform(rng, 5, 60),
+        log_uniform(rng, 0.4, 1),
+    )
+    u = (np.cos(angle) * x + np.sin(angle) * y) / period
+    v = (np.cos(angle) * y - np.sin(angle) * x) / (period * stretch)
+    if rng.random() < 0.35:
+        u = u + rng.uniform(0.02, 0.3) * np.sin(2 * np.pi * v + rng.uniform(0, 6))
+    turns = np.arange(3) * np.pi / 3 if rng.random() < 0.4 else np.array([1, -1]) * np.pi / 4
+    waves = np.stack([np.cos(2 * np.pi * (np.cos(t) * u + np.sin(t) * v)) for t in turns])
+    kind = rng.random()
+    field = waves.max(0) if kind < 0.4 else waves.sum(0) if kind < 0.8 else waves.prod(0)
+    field = unit(field)
+    if rng.random() < 0.75:
+        field = np.tanh((field - rng.uniform(-1.2, 1.2)) * log_uniform(rng, 1, 12))
+    return np.asarray(field, np.float32)
+
+
+def streaks(rng: Rng, size: int) -> Field:
+    """Drawn, rolled or ground metal: fine lines along one direction, some bright, over a grain."""
+    long, short = log_uniform(rng, 4, 60), log_uniform(rng, 0.3, 1.5)
+    field = unit(cv2.GaussianBlur(white(rng, size), (0, 0), sigmaX=short, sigmaY=long))
+    lines = cv2.GaussianBlur(rng.standard_normal((1, size)).astype(np.float32), (0, 0), 0.8)
+    lines = np.sign(lines) * np.abs(unit(lines)) ** rng.uniform(1, 3)
+    fade = cv2.resize(rng.uniform(0, 1, (4, 6)).astype(np.float32), (size, size))
+    field = field + rng.uniform(0, 0.8) * lines * fade
+    field = field + rng.uniform(0, 0.8) * unit(grain(rng, size))
+    x, y = grid(size)
+    angle = rng.choice([0, np.pi / 2, rng.uniform(0, np.pi)])
+    cx = size / 2
+    map_x = np.cos(angle) * (x - cx) + np.sin(angle) * (y - cx) + cx
+    map_y = np.cos(angle) * (y - cx) - np.sin(angle) * (x - cx) + cx
+    return np.asarray(
+        cv2.remap(
+            np.asarray(field, np.float32),
+            map_x.astype(np.float32),
+            map_y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+    )
+
+
+def relief(rng: Rng, size: int) -> Field:
+    """A height map lit from one side, matt to shiny: wires, embossing, castings, dimples."""
+    makers = (lattice, lattice, mesh, blobs, cells, scale_noise, power_noise, rings)
+    height = unit(makers[rng.integers(len(makers))](rng, size))
+    height = cv2.GaussianBlur(height, (0, 0), log_uniform(rng, 0.6, 4))
+    steep = log_uniform(rng, 0.5, 6)
+    dx, dy = (steep * cv2.Sobel(height, cv2.CV_32F, *d, scale=0.125) for d in ((1, 0), (0, 1)))
+    angle, raised = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1.3)
+    light = np.array(
+        [np.cos(angle) * np.cos(raised), np.sin(angle) * np.cos(raised), np.sin(raised)]
+    )
+    towards = (light[2] - light[0] * dx - light[1] * dy) / np.sqrt(1 + dx * dx + dy * dy)
+    shade = unit(np.maximum(towards, 0))
+    shade = shade + rng.uniform(0, 1.5) * unit(np.maximum(towards, 0) ** log_uniform(rng, 3, 40))
+    return np.asarray(shade + rng.uniform(-1, 1) * height, np.float32)
+
+
 FIELDS: tuple[tuple[Callable[[Rng, int], Field], float], ...] = (
-    (power_noise, 0.20),
-    (scale_noise, 0.16),
-    (grain, 0.15),
-    (stripes, 0.07),
-    (mesh, 0.09),
-    (rings, 0.08),
-    (brushed, 0.09),
-    (cells, 0.07),
-    (blobs, 0.05),
-    (gradient, 0.02),
-    (white, 0.02),
+    (power_noise, 0.14),
+    (scale_noise, 0.11),
+    (grain, 0.12),
+    (stripes, 0.05),
+    (mesh, 0.06),
+    (rings, 0.06),
+    (brushed, 0.07),
+    (cells, 0.05),
+    (blobs, 0.04),
+    (gradient, 0.01),
+    (white, 0.01),
+    (lattice, 0.08),
+    (streaks, 0.09),
+    (relief, 0.11),
 )
 
 

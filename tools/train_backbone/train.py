@@ -1,7 +1,7 @@
-"""The training loop: AdamW, cosine learning rate over a time budget, averaged weights.
+"""The training loop: Muon and AdamW, cosine rate over a time budget, averaged weights.
 
-Everything that a restart needs is in the run's folder: ``state.safetensors`` (weights, averaged
-weights, optimiser) and ``run.json``. No pickle.
+Everything that a restart needs is in the run's folder: ``state-STEP.safetensors`` (weights,
+averaged weights, both optimisers) and ``run.json``. No pickle.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 import pool as pools
 import targets
 import torch
+from muon import Muon
 from network import Shape, Student
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 HELD_OUT = 512  # the first images of the pool are never trained on
@@ -32,7 +33,8 @@ class Settings:
 
     hours: float = 1.5  # of training, over all restarts
     batch: int = 16
-    peak: float = 5e-3  # learning rate
+    peak: float = 5e-3  # learning rate of AdamW: first layer, last layers, biases
+    muon: float = 0.02  # learning rate of Muon: the convolutions between
     warmup: float = 0.02  # share of the time budget
     decay: float = 0.01  # AdamW's weight decay
     clip: float = 1.0  # gradient norm
@@ -106,9 +108,15 @@ class Run:
         self.folder, self.settings = folder, settings
         torch.manual_seed(settings.seed)
         self.model = Student(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.peak, weight_decay=settings.decay
-        )
+        inner = [
+            layer
+            for name, layer in self.model.named_modules()
+            if isinstance(layer, nn.Conv2d) and name != "stem" and not name.startswith("head")
+        ]
+        moved = {id(layer.weight) for layer in inner}
+        rest = [p for p in self.model.parameters() if id(p) not in moved]
+        self.muon = Muon(inner, settings.muon)
+        self.adam = torch.optim.AdamW(rest, settings.peak, weight_decay=settings.decay)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "history": []}
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,19 +130,22 @@ class Run:
         tensors = load_file(self.folder / f"state-{self.progress['step']}.safetensors")
         self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         self.average = {k[8:]: v for k, v in tensors.items() if k.startswith("average.")}
-        state = self.optimiser.state_dict()
-        for i in state["param_groups"][0]["params"]:
-            state["state"][i] = {
-                k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")
-            }
-        self.optimiser.load_state_dict(state)
+        for prefix, optimiser in (("muon", self.muon), ("adam", self.adam)):
+            state = optimiser.state_dict()
+            state["state"] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"{prefix}."):
+                    _, index, name = key.split(".")
+                    state["state"].setdefault(int(index), {})[name] = value
+            optimiser.load_state_dict(state)
 
     def save(self) -> None:
         """Write the state, then the file that names it, then drop the older state."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+        for prefix, optimiser in (("muon", self.muon), ("adam", self.adam)):
+            for i, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"{prefix}.{i}.{k}": v for k, v in state.items()}
         name = f"state-{self.progress['step']}.safetensors"
         save_file({k: v.contiguous() for k, v in tensors.items()}, self.folder / name)
         text = {
@@ -155,26 +166,28 @@ class Run:
         model.load_state_dict(self.average)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _rate(self) -> float:
+    def _set_rates(self) -> None:
         s, part = self.settings, self.progress["seconds"] / (self.settings.hours * 3600)
-        if part < s.warmup:
-            return s.peak * (0.02 + part / s.warmup)
-        return s.peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
+        rising = 0.02 + part / s.warmup
+        falling = 0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(1.0, part)))
+        for optimiser, peak in ((self.muon, s.muon), (self.adam, s.peak)):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * min(rising, falling)
 
     def step(self, batches: Batches) -> list[float]:
         """One step of the optimiser; returns the error of each level."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
+        self._set_rates()
         images, wanted = batches.next()
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = self.model(images)
         parts = errors(outputs, wanted)
         loss = sum(w * p for w, p in zip(self.settings.weights, parts, strict=True))
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        self.optimiser.step()
+        self.muon.step()
+        self.adam.step()
         self.progress["step"] += 1
         keep = min(self.settings.average, 1 - 1 / (1 + self.progress["step"] / 10))
         with torch.no_grad():
