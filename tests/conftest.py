@@ -16,7 +16,7 @@ import pytest
 
 
 class PostgreSQL:
-    """A server in a temporary folder: ``create()`` gives the URL of a new database."""
+    """A server in a temporary folder: ``create()`` gives the URL of an empty one."""
 
     def __init__(self, binaries: Path, folder: Path, account: str | None) -> None:
         self.binaries, self.folder, self.account = binaries, folder, account
@@ -63,12 +63,12 @@ class PostgreSQL:
         self.server.wait(60)
 
     def create(self) -> str:
+        """The URL of an empty place: a schema, which is made sooner than a database."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        assert (
-            self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "goodpart", name)
-            == 0
-        )
-        return f"postgresql+psycopg://goodpart:secret@127.0.0.1:{self.port}/{name}"
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "goodpart", "-d", "postgres")
+        assert self.run("psql", *where, "-c", f"CREATE SCHEMA {name}") == 0
+        address = f"goodpart:secret@127.0.0.1:{self.port}/postgres"
+        return f"postgresql+psycopg://{address}?options=-csearch_path%3D{name}"
 
 
 def _binaries() -> Path | None:

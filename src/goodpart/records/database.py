@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from goodpart.decision import Inspection, Verdict
 from goodpart.progress import Progress
@@ -224,6 +225,8 @@ class Records:
         RecordsUnavailable
             Disk full, locked, connection lost. Nothing was recorded, or (where the connection
             broke while committing) all of it was; call again with the same arrival.
+        RecordsError
+            Two parts share a pocket, or an inspection was recorded under another arrival.
         """
         if not inspections:
             raise ValueError("an arrival has at least one inspection")
@@ -248,7 +251,7 @@ class Records:
             row["id"]: content.inspection_hash(row, own)
             for row, own in zip(rows, regions, strict=True)
         }
-        with self._write() as connection:
+        with self._write() as connection, _no_clash(arrival):
             earlier = queries.by_arrival(connection, rows[0]["arrival"])
             if earlier:
                 return earlier
@@ -511,6 +514,17 @@ class Records:
                 f"{error.filename}: cannot be removed: {error.strerror or error}"
             ) from None
         return result
+
+
+@contextmanager
+def _no_clash(arrival: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise RecordsError(
+            f"{arrival}: two of its parts share a pocket, or an inspection or a message of it "
+            "was recorded before, under another arrival"
+        ) from None
 
 
 def _add_training(connection: Connection, hashes: Sequence[str]) -> None:

@@ -100,11 +100,11 @@ def failed(connection: Connection, message: int, error: str, *, retry_in: float 
 def waiting(connection: Connection, station: str) -> dict[str, int]:
     """How many messages of each output wait."""
     query = (
-        select(Row.output, func.count())
+        select(Row.output, func.count().label("number"))
         .where(Row.station == station, Row.state == PENDING)
         .group_by(Row.output)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {row.output: row.number for row in connection.execute(query)}
 
 
 def next_at(connection: Connection, station: str, output: str | None) -> datetime | None:
