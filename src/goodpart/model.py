@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from goodpart.decision import Inspection, Limits, Verdict
 from goodpart.decision.judge import judge
+from goodpart.decision.pictures import HeatScale, heat_scale
 from goodpart.detectors import Detector, State, create_detector
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
 from goodpart.parts.read import Source, SourceImage, read_image
@@ -104,6 +105,13 @@ class Model:
 
     def __post_init__(self) -> None:
         self._road = Road(self.recipe, self.road)
+
+    @property
+    def heat_scale(self) -> HeatScale:
+        """What the colours of heatmaps stand for: the same for every part."""
+        if self.detector.heat_range is not None:
+            return HeatScale(*self.detector.heat_range)
+        return heat_scale(self.limits, self.level)
 
     def inspect(self, source: Source, *, name: str | None = None) -> Inspection:
         """Inspect an image that shows one part.

@@ -41,7 +41,7 @@ def command(
 
     Example: goodpart predict models/caps new/cap_17.png --out results
     """
-    from goodpart.decision.pictures import color_table, heat_scale
+    from goodpart.decision.pictures import color_table
     from goodpart.model import load
     from goodpart.progress import track
 
@@ -49,7 +49,7 @@ def command(
     files = _expand(images)
     folders = _folders(files, out, force=force)
     loaded = load(model)
-    scale = heat_scale(loaded.limits, loaded.level)
+    scale = loaded.heat_scale
     answers: list[dict[str, Any]] = []
     lines: list[Any] = []
     try:
@@ -109,12 +109,11 @@ def _folders(files: list[Path], out: Path | None, *, force: bool) -> list[Path] 
 
 def write_results(model: Model, files: list[Path], out: Path) -> None:
     """What ``predict --out`` writes, for a model that is loaded already."""
-    from goodpart.decision.pictures import heat_scale
 
     folders = _folders(files, out, force=False)
     assert folders is not None
     for path, folder in zip(files, folders, strict=True):
-        scale = heat_scale(model.limits, model.level)
+        scale = model.heat_scale
         _write_image(folder, model.inspect_all(path), scale, "Reds")
 
 

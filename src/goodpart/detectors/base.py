@@ -69,6 +69,9 @@ class Detector(ABC):
         or a part of the images never used for fitting.
     own_limit : float or None
         A limit that belongs to the detector's score whatever the data; ``None``: set on the data.
+    heat_range : (float, float) or None
+        What the first and the last colour of heatmaps stand for; ``None``: set by the limits,
+        which is right where the score is the map's highest value.
     held_out_ : list of HeldOut
         Filled by ``fit``; what limits are set from. Not saved.
     artifacts_ : dict of str to bytes
@@ -82,6 +85,7 @@ class Detector(ABC):
     paper: ClassVar[str] = ""
     guarantee: str = "cross-fitted"
     own_limit: float | None = None
+    heat_range: tuple[float, float] | None = None
 
     held_out_: list[HeldOut]
     artifacts_: dict[str, bytes]

@@ -20,7 +20,6 @@ from goodpart.decision.pictures import (
     Picture,
     as_rgb,
     color_map,
-    heat_scale,
     render_overlay,
 )
 from goodpart.detectors.base import PartPixels
@@ -96,7 +95,7 @@ def draw(
     model: Model, chosen: dict[str, list[Outcome]], progress: Progress | None = None
 ) -> dict[str, list[Card]]:
     """Inspect the chosen parts once more and draw them."""
-    scale = heat_scale(model.limits, model.level)
+    scale = model.heat_scale
     wanted = [(section, outcome) for section, found in chosen.items() for outcome in found]
     cards: dict[str, list[Card]] = {section: [] for section in chosen}
     for section, outcome in track(wanted, "gallery", len(wanted), progress):

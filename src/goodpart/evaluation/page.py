@@ -207,10 +207,11 @@ def bullets(lines: Sequence[str]) -> str:
 
 def color_key(scale: HeatScale) -> str:
     """What the colours of the heatmaps stand for."""
+    limit = "" if scale.limits is None else "; the limit lies in the middle"
     return (
         f'<p class="key"><span>{scale.low:.3g}</span><span class="bar"></span>'
-        f"<span>{scale.high:.3g}</span><span>score; the limit lies in the middle, "
-        "and the scale is the same for every part</span></p>"
+        f"<span>{scale.high:.3g}</span><span>score of a pixel{limit}; the scale is the same for "
+        "every part</span></p>"
     )
 
 

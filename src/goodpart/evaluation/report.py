@@ -16,7 +16,7 @@ from typing import Any
 
 from goodpart import __version__
 from goodpart.decision.inspection import Verdict
-from goodpart.decision.pictures import heat_scale, png_bytes
+from goodpart.decision.pictures import png_bytes
 from goodpart.errors import DataError
 from goodpart.evaluation import page, plots
 from goodpart.evaluation.evaluate import Evaluation
@@ -174,7 +174,7 @@ def _limits_note(result: Evaluation) -> str:
 
 def _gallery(folder: Path, gallery: dict[str, list[Card]], model: Model) -> list[str]:
     (folder / "gallery").mkdir()
-    key = page.color_key(heat_scale(model.limits, model.level))
+    key = page.color_key(model.heat_scale)
     found = []
     for name, cards in gallery.items():
         if not cards:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from goodpart.decision import Inspection
-from goodpart.decision.pictures import heat_scale
 from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.outputs.delivery import Dispatcher, Output
@@ -91,7 +90,7 @@ class Watcher:
             self._results,
             self._settings,
             line.outputs.files,
-            heat_scale(model.limits, model.level),
+            model.heat_scale,
             claims=self._inbox_folder / OWN_FOLDER / "claimed",
             inbox=self._inbox_folder,
         )
