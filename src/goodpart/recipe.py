@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from goodpart.errors import RecipeError
 
-
 # Names of pockets become parts of file names.
 NAME_PATTERN = r"^[^/\\:*?\"<>|\x00-\x1f.][^/\\:*?\"<>|\x00-\x1f]*$"
 
@@ -160,8 +159,33 @@ class AlignSection(Section):
     )
 
 
+Place = tuple[float, float]
+
+
+class MaskShape(Section):
+    """An area of the part: x and y from 0 to 1 across the part image, radii as shares of its
+    shorter side, so that it stays where it is when the working resolution changes."""
+
+    shape: Literal["polygon", "circle", "ring"]
+    points: tuple[Place, ...] = Field((), description="polygon: corners (x, y)")
+    center: Place = (0.5, 0.5)
+    radius: float | None = Field(None, gt=0, description="circle, ring: outer radius")
+    inner: float | None = Field(None, gt=0, description="ring: inner radius")
+
+    @model_validator(mode="after")
+    def _complete(self) -> MaskShape:
+        if self.shape == "polygon":
+            if len(self.points) < 3:
+                raise ValueError("a polygon needs at least three points")
+        elif self.radius is None:
+            raise ValueError(f"a {self.shape} needs a radius")
+        if self.shape == "ring" and (self.inner is None or self.inner >= (self.radius or 0)):
+            raise ValueError("a ring needs an inner radius below its radius")
+        return self
+
+
 class MaskSection(Section):
-    """Which pixels of the part image count."""
+    """Which pixels of the part image count: for the score, the limits and the checks."""
 
     background: Literal["ignore", "count"] = Field(
         "ignore", description="what lies outside the part's outline, where one was found"
@@ -169,6 +193,35 @@ class MaskSection(Section):
     margin: float = Field(
         0.08, ge=0, le=1, description="how far beyond the outline pixels count, share of its radius"
     )
+    ignore: tuple[MaskShape, ...] = Field((), description="areas that do not count")
+    only: tuple[MaskShape, ...] = Field((), description="where given, these areas alone count")
+    image: str | None = Field(
+        None, description="file with a picture of the part image: pixels count where it is not 0"
+    )
+
+
+Range = tuple[float, float]
+Check = Literal["auto", "off"] | Range
+
+
+class ChecksSection(Section):
+    """Checks of the part image before it is judged: what lies outside is NOT_JUDGED.
+
+    ``"auto"`` is learned from the good images, with a generous margin.
+    """
+
+    brightness: Check = Field("auto", description="mean grey level of the part, 0..255")
+    contrast: Check = Field("auto", description="deviation of grey levels")
+    saturation: Check = Field("auto", description="share of pixels that are white")
+    focus: Check = Field("auto", description="sharpness: log10 of the Laplacian's variance")
+    likeness: Check = Field(
+        "auto", description="correlation of edges with the mean good part: is a part there?"
+    )
+    place: Check = Field(
+        "auto", description="distance from where parts usually lie, share of the image's side"
+    )
+    scale: Check = Field("auto", description="size against the usual one")
+    shown: Check = Field("auto", description="share of the part that lies inside the image")
 
 
 class DetectorSection(Section):
@@ -207,6 +260,7 @@ class Recipe(Section):
     part: PartSection = PartSection()
     align: AlignSection = AlignSection()
     mask: MaskSection = MaskSection()
+    checks: ChecksSection = ChecksSection()
     detector: DetectorSection = DetectorSection()
     limits: LimitsSection = LimitsSection()
 
@@ -244,7 +298,16 @@ def load_recipe(path: str | Path) -> Recipe:
         raise RecipeError(f"{path}: cannot read the recipe: {reason}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not a TOML file: {error}") from None
-    return parse_recipe(values, where=str(path))
+    return _beside(parse_recipe(values, where=str(path)), Path(path).parent)
+
+
+def _beside(recipe: Recipe, folder: Path) -> Recipe:
+    """File names in a recipe are relative to where it lies."""
+    example = recipe.tray.example
+    if example is None or Path(example).is_absolute():
+        return recipe
+    tray = recipe.tray.model_copy(update={"example": str(folder / example)})
+    return recipe.model_copy(update={"tray": tray})
 
 
 def _literal(text: str) -> Any:

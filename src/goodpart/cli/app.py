@@ -18,6 +18,7 @@ from goodpart.errors import GoodpartError
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("goodpart.cli.demo", "The whole story on rendered caps, with a report."),
     "stats": ("goodpart.cli.stats", "Count images; find duplicates, leaks and odd ones."),
+    "prepare": ("goodpart.cli.prepare", "Trays to aligned part images."),
     "augment": ("goodpart.cli.augment", "Write turned and noisy copies of training images."),
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
     "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),

@@ -16,6 +16,10 @@ from goodpart.parts.read import SUFFIXES
 GOOD = "good"
 GOOD_NAMES = frozenset({"good", "normal", "ok", "양품", "정상"})
 INDEX_NAME = "index.csv"
+SHEET_NAME = "contact_sheet.png"
+EXAMPLE_NAME = "recipe.example.png"
+# Pictures that goodpart itself writes beside data.
+_OWN_NAMES = frozenset({SHEET_NAME, EXAMPLE_NAME})
 
 Split = Literal["train", "test"]
 
@@ -125,11 +129,14 @@ def is_good_name(name: str) -> bool:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files right in a folder, sorted by name, hidden ones left out."""
+    """Image files right in a folder, sorted by name; hidden ones and contact sheets left out."""
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.name not in _OWN_NAMES
+        and path.is_file()
     )
 
 

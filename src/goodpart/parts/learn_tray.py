@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -112,9 +113,8 @@ def complete_tray(
     if section.mode == "none":
         return section, {}
     if section.mode == "template" and section.example is not None:
-        arrays = {EXAMPLE: read_example(section.example)}
         if section.part is not None and section.contrast is not None:
-            return section, arrays
+            return _with_example(section, read_example(section.example))
     if section.mode == "round" and None not in (section.radius, section.bright, section.part):
         return section, {}
     if section.mode == "boxes" and section.contrast is not None:
@@ -209,6 +209,9 @@ def _with_example(
 ) -> tuple[TraySection, dict[str, NDArray[Any]]]:
     low, high = np.quantile(example, (0.05, 0.95))
     update: dict[str, Any] = {"part": section.part or (example.shape[0], example.shape[1])}
+    if section.example is not None:
+        # The pixels are kept from here on; where the file lay is nobody's business.
+        update["example"] = Path(section.example).name
     if section.contrast is None:
         update["contrast"] = round(max(1.0, float(high - low)), 2)
     return section.model_copy(update=update), {EXAMPLE: example}
