@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from goodpart.errors import MissingExtraError
-from goodpart.records import RecordsError
+from goodpart.records import RecordsError, queries
 from goodpart.records.export import COLUMNS, check_target, export
 
 
@@ -90,3 +91,25 @@ def test_parquet_without_pyarrow_names_its_extra(monkeypatch):
 def test_a_folder_that_is_not_there_is_one_line(lite, tmp_path):
     with pytest.raises(RecordsError, match="cannot be written"):
         export(lite.stream(), tmp_path / "no" / "records.csv")
+
+
+def test_many_records_need_no_more_memory_than_few(lite, inspection, tmp_path, monkeypatch):
+    monkeypatch.setattr(queries, "CHUNK", 100)
+
+    def peak():
+        tracemalloc.start()
+        export(lite.stream(), tmp_path / "records.csv")
+        (tmp_path / "records.csv").unlink()
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    def fill(arrival):
+        pockets = [inspection(part=f"{arrival}_{n}", pocket=str(n)) for n in range(200)]
+        lite.record(pockets, arrival=arrival)
+
+    fill("a")
+    few = peak()
+    for arrival in "bcd":
+        fill(arrival)
+    assert peak() < 1.2 * few
