@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from goodpart.decision.inspection import Limits
 
-# A good image whose log score lies this many robust deviations above the median is named as
-# standing out and left out of the limits. For normal tails that is less than 1 in 10 000.
-OUTLIER_DEVIATIONS = 4.0
+# A good image whose score lies this many robust deviations above the median is named as standing
+# out and left out of the limits. Even for the long tail of an exponential distribution that is
+# only 3 in 1000 images.
+OUTLIER_DEVIATIONS = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,11 @@ def conformal_limit(scores: Sequence[float] | NDArray[Any], alpha: float) -> flo
 def standing_out(scores: Sequence[float] | NDArray[Any]) -> tuple[int, ...]:
     """Indices of good scores far above the rest, highest first.
 
-    Median and deviation are taken robustly on the logarithm of positive scores (score
-    distributions of detectors are skewed, their logarithms nearly are not), so that a few
-    mislabelled images do not hide themselves.
+    Median and deviation are robust, so that a few mislabelled images do not hide themselves.
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.size < 8:
         return ()
-    if (values > 0).all():
-        values = np.log(values)
     center = np.median(values)
     # The upper half alone: what matters is how far the tail above the median usually reaches.
     upper = values[values >= center] - center

@@ -13,6 +13,8 @@ from goodpart.errors import RecipeError
 
 # name: (module, class). Modules are imported when asked for: some need torch to train.
 DETECTORS: dict[str, tuple[str, str]] = {
+    "gaussian": ("goodpart.detectors.gaussian", "Gaussian"),
+    "autoencoder": ("goodpart.detectors.autoencoder", "Autoencoder"),
     "variation": ("goodpart.detectors.variation", "Variation"),
 }
 

@@ -1,0 +1,360 @@
+"""``gaussian``: how unlikely each cell's features are under the good parts' at that place.
+
+After Defard, Setkov, Loesch and Audigier, *PaDiM: a patch distribution modeling framework*
+(2021): a mean for every cell and a covariance, whose Mahalanobis distance is the score. Three
+things are different:
+
+- A covariance is shared by the 2 × 2 cells of a block (each with its own mean). It is estimated
+  from four times as many features, and takes a quarter of the memory and time.
+- The covariance is shrunk towards a multiple of the identity, by at least ``ridge`` and by as
+  much as the number of images asks for (Chen, Wiesel, Eldar and Hero, *Shrinkage algorithms for
+  MMSE covariance estimation*, 2010).
+- Distances are expressed in deviations from what held-out good parts show at the same cell:
+  some places vary more than a covariance learned from few images tells.
+
+Held-out distances cost no second fit: leaving a source out changes a mean and takes a few rows
+from a scatter matrix, whose inverse follows by Woodbury's identity (see :func:`left_out`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.features import (
+    CellFeatures,
+    FeatureStore,
+    cell_mask,
+    load_backbone,
+    restored_backbone,
+    saved_backbone,
+)
+from goodpart.errors import ModelError, TrainingError
+from goodpart.progress import Progress, silent
+
+BLOCK = 2
+# Added to a cell's deviation, as a share of the mean deviation: a cell that happened to be quiet
+# in the good images must not turn every whisper into a defect.
+DEVIATION_FLOOR = 0.3
+
+
+class Gaussian(Detector):
+    """A Gaussian for every place of the part.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"goodpart"``, or what :func:`goodpart.detectors.backbones.load_backbone` takes.
+    resolution : int
+        Longer side of the network's input in pixels.
+    smoothing : int
+        Features are averaged over this many cells squared.
+    map_smoothing : float
+        Sigma in cells of the Gaussian blur of the score map.
+    ridge : float
+        Least shrinkage of the covariances, 0..1.
+    """
+
+    name = "gaussian"
+    summary = "a Gaussian per place on the backbone's features"
+    paper = "Defard et al., PaDiM (2021), https://arxiv.org/abs/2011.08785"
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "goodpart",
+        resolution: int = 384,
+        smoothing: int = 3,
+        map_smoothing: float = 0.8,
+        ridge: float = 0.01,
+    ) -> None:
+        self.backbone = backbone
+        self.resolution = resolution
+        self.smoothing = smoothing
+        self.map_smoothing = map_smoothing
+        self.ridge = ridge
+
+    def fit(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        workdir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            Fewer than two images, or all of one source.
+        """
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        members = _by_size(sources)
+        if len(set(sources)) < 2:
+            raise TrainingError(f"{self.name} needs good images from at least two sources")
+        backbone = load_backbone(self.backbone)
+        size = (images[0].shape[0], images[0].shape[1])
+        self._prepare(backbone, size, cell_mask(mask, self._cells_for(backbone, size).grid))
+        store = FeatureStore(self.cells_, images, progress)
+        try:
+            distances = self._fit_blocks(store, members, progress or silent)
+        finally:
+            store.close()
+        self.center_, self.spread_ = self._deviations(distances.mean(0), distances.std(0))
+        self.held_out_ = []
+        for same_size in members:
+            for group in same_size:
+                # Without the group's own distances, so that its maps stay those of a model
+                # that did not see it.
+                rest = _moments_without(distances, group)
+                center, spread = self._deviations(*rest)
+                for index in group:
+                    raw_map = self._finish(distances[index], center, spread)
+                    self.held_out_.append(HeldOut(int(index), raw_map))
+        self.held_out_.sort(key=lambda held: held.index)
+        return self
+
+    def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
+        """See :meth:`Detector.raw_maps`; in deviations from held-out good parts."""
+        self._check_fitted("whitening_")
+        maps = []
+        for image in images:
+            distance = self._distance(self.cells_(image))
+            maps.append(self._finish(distance, self.center_, self.spread_))
+        return maps
+
+    def state(self) -> State:
+        """See :meth:`Detector.state`."""
+        self._check_fitted("whitening_")
+        arrays: dict[str, NDArray[Any]] = {
+            "mean": self.mean_,
+            "whitening": self.whitening_.astype(np.float16),
+            "center": self.center_,
+            "spread": self.spread_,
+        }
+        if self.mask_ is not None:
+            arrays["mask"] = self.mask_
+        values = {"backbone": self.cells_.backbone.name, "size": list(self.size_)}
+        return State(arrays, saved_backbone(self.cells_.backbone), values)
+
+    def restore(self, state: State) -> Self:
+        """See :meth:`Detector.restore`."""
+        try:
+            height, width = state.values["size"]
+            backbone = restored_backbone(state, state.values["backbone"])
+            self._prepare(backbone, (height, width), state.arrays.get("mask"))
+            self.mean_ = state.arrays["mean"]
+            self.whitening_ = state.arrays["whitening"].astype(np.float32)
+            self.center_, self.spread_ = state.arrays["center"], state.arrays["spread"]
+        except KeyError as error:
+            raise ModelError(f"the gaussian model has no {error}") from None
+        if self.mean_.shape != (*self.cells_.grid, self.cells_.channels):
+            raise ModelError("the gaussian model and its backbone do not belong together")
+        return self
+
+    def _cells_for(self, backbone: Any, size: tuple[int, int]) -> CellFeatures:
+        return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)
+
+    def _prepare(
+        self, backbone: Any, size: tuple[int, int], mask: NDArray[np.bool_] | None
+    ) -> None:
+        self.size_ = size
+        self.cells_ = self._cells_for(backbone, size)
+        self.mask_ = mask
+
+    def _fit_blocks(
+        self, store: FeatureStore, members: list[NDArray[np.intp]], progress: Progress
+    ) -> NDArray[np.float32]:
+        """Learn every block's mean and whitening; return held-out distances (N, rows, columns)."""
+        rows, columns = self.cells_.grid
+        channels = self.cells_.channels
+        images = len(store.values)
+        self.mean_ = np.zeros((rows, columns, channels), np.float32)
+        blocks = (rows // BLOCK, columns // BLOCK)
+        self.whitening_ = np.zeros((*blocks, channels, channels), np.float32)
+        held_out = np.zeros((images, rows, columns), np.float32)
+        for block_row in range(blocks[0]):
+            progress("learning", block_row, blocks[0])
+            top = block_row * BLOCK
+            band = store.rows(top, top + BLOCK)
+            for block_column in range(blocks[1]):
+                left = block_column * BLOCK
+                if not self._counts(top, left):
+                    continue
+                place = np.s_[top : top + BLOCK, left : left + BLOCK]
+                values = band[:, :, left : left + BLOCK].reshape(images, BLOCK * BLOCK, channels)
+                mean = values.mean(axis=0)
+                centered = values - mean
+                whitening, weight = self._whitening(centered)
+                # Rounded as it will be saved, so that a loaded model gives the same scores.
+                whitening = whitening.astype(np.float16).astype(np.float32)
+                white = centered @ whitening
+                for same_size in members:
+                    found = left_out(white[same_size], images, weight)
+                    held_out[(same_size.ravel(), *place)] = found.reshape(-1, BLOCK, BLOCK)
+                self.mean_[place] = mean.reshape(BLOCK, BLOCK, channels)
+                self.whitening_[block_row, block_column] = whitening
+        progress("learning", blocks[0], blocks[0])
+        return held_out
+
+    def _counts(self, top: int, left: int) -> bool:
+        if self.mask_ is None:
+            return True
+        return bool(self.mask_[top : top + BLOCK, left : left + BLOCK].any())
+
+    def _whitening(self, centered: NDArray[np.float32]) -> tuple[NDArray[Any], float]:
+        """Whitening (channels, channels) of (N, cells, channels), and the shrinkage used.
+
+        ``|centered @ whitening|`` is the Mahalanobis distance.
+        """
+        images, _, channels = centered.shape
+        rows = centered.reshape(-1, channels)
+        covariance = rows.T @ rows / len(rows)
+        level = float(np.trace(covariance)) / channels
+        if level <= 0:
+            # A place without any variation, such as a saturated background.
+            return np.eye(channels, dtype=np.float32), 1.0
+        weight = max(self.ridge, oas_shrinkage(covariance, images))
+        covariance *= 1 - weight
+        covariance.flat[:: channels + 1] += weight * level
+        lower = np.linalg.cholesky(covariance)
+        return np.linalg.inv(lower).T, weight
+
+    def _distance(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mahalanobis distances (rows, columns) of features (rows, columns, channels)."""
+        rows, columns, channels = cells.shape
+        centered = (cells - self.mean_).reshape(
+            rows // BLOCK, BLOCK, columns // BLOCK, BLOCK, channels
+        )
+        grouped = centered.transpose(0, 2, 1, 3, 4).reshape(
+            rows // BLOCK, columns // BLOCK, BLOCK * BLOCK, channels
+        )
+        found = _distances(grouped, self.whitening_)
+        return (
+            found.reshape(rows // BLOCK, columns // BLOCK, BLOCK, BLOCK)
+            .transpose(0, 2, 1, 3)
+            .reshape(rows, columns)
+        )
+
+    def _deviations(
+        self, mean: NDArray[np.float32], deviation: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Centre and spread of held-out distances at every cell, smoothed over neighbours."""
+        center = self._blur(mean, 1.0)
+        spread = np.sqrt(self._blur(deviation**2, 1.0))
+        counted = spread if self.mask_ is None else spread[self.mask_]
+        floor = DEVIATION_FLOOR * float(counted.mean())
+        return center, np.asarray(spread + max(floor, 1e-6), dtype=np.float32)
+
+    def _finish(
+        self,
+        distance: NDArray[np.float32],
+        center: NDArray[np.float32],
+        spread: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        deviation = (distance - center) / spread
+        if self.mask_ is not None:
+            deviation = np.where(self.mask_, deviation, 0.0)
+        return self._blur(deviation.astype(np.float32), self.map_smoothing)
+
+    def _blur(self, values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """Gaussian blur over the cells that count."""
+        if sigma <= 0:
+            return values
+        if self.mask_ is None:
+            blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+            return np.asarray(blurred, dtype=np.float32)
+        weight = self.mask_.astype(np.float32)
+        total = cv2.GaussianBlur(values * weight, (0, 0), sigma)
+        share = cv2.GaussianBlur(weight, (0, 0), sigma)
+        return np.where(self.mask_, total / np.maximum(share, 1e-6), 0.0).astype(np.float32)
+
+
+def _distances(centered: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[Any]:
+    white = np.matmul(centered, whitening)
+    return np.sqrt(np.einsum("...i,...i->...", white, white))
+
+
+def left_out(white: NDArray[np.float32], images: int, weight: float = 0.0) -> NDArray[np.float32]:
+    """Mahalanobis distances of images by the model without their own source.
+
+    Parameters
+    ----------
+    white : ndarray of float32, (groups, k, cells, channels)
+        Whitened deviations from the mean, for groups of ``k`` images of one source each.
+    images : int
+        Number of all images, N.
+    weight : float
+        The shrinkage of the covariance, 0..1.
+
+    Returns
+    -------
+    ndarray of float32, (groups, k, cells)
+        Without a group the mean of cell c moves by ``s_c / (N - k)``, where ``s_c`` is the sum of
+        its deviations, and the scatter loses ``U' U`` with the rows ``r`` of the group and
+        ``s_c / sqrt(N - k)``; the inverse follows by Woodbury's identity. The shrinkage target is
+        kept. With N = k + 1 and more this is the leave-one-out distance that a new fit would give.
+    """
+    groups, k, cells, channels = white.shape
+    rest = images - k
+    total = white.sum(axis=1, keepdims=True)
+    query = white + total / rest
+    removed = np.concatenate([white, total / np.sqrt(rest)], axis=1)
+    removed = removed.reshape(groups, (k + 1) * cells, channels)
+    flat = query.reshape(groups, k * cells, channels)
+    gram = removed @ removed.transpose(0, 2, 1)
+    cross = flat @ removed.transpose(0, 2, 1)
+    scale = images * cells / max(1.0 - weight, 1e-6)
+    inner = scale * np.eye(gram.shape[1], dtype=np.float64) - gram
+    gain = np.einsum("gqr,grq->gq", cross, np.linalg.solve(inner, cross.transpose(0, 2, 1)))
+    squared = np.einsum("gqc,gqc->gq", flat, flat) + gain
+    squared *= rest / images
+    return np.sqrt(np.maximum(squared, 0)).astype(np.float32).reshape(groups, k, cells)
+
+
+def _by_size(sources: Sequence[str]) -> list[NDArray[np.intp]]:
+    """Indices of the images of each source, gathered by size: arrays (groups, k)."""
+    members: dict[str, list[int]] = {}
+    for index, source in enumerate(sources):
+        members.setdefault(source, []).append(index)
+    sizes = sorted({len(indices) for indices in members.values()})
+    return [np.array([m for m in members.values() if len(m) == size]) for size in sizes]
+
+
+def _moments_without(
+    distances: NDArray[np.float32], group: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation over all images but a group's."""
+    rest = np.delete(distances, group, axis=0)
+    return rest.mean(axis=0), rest.std(axis=0)
+
+
+def oas_shrinkage(covariance: NDArray[np.floating[Any]], samples: int) -> float:
+    """Oracle-approximating shrinkage of a sample covariance towards a multiple of the identity.
+
+    Parameters
+    ----------
+    covariance : ndarray, (p, p)
+    samples : int
+        Independent observations behind it.
+
+    Returns
+    -------
+    float
+        0..1. Chen et al. (2010), equation 23.
+    """
+    size = covariance.shape[0]
+    trace = float(np.trace(covariance))
+    square = float(np.square(covariance, dtype=np.float64).sum())
+    above = (1 - 2 / size) * square + trace**2
+    below = (samples + 1 - 2 / size) * (square - trace**2 / size)
+    return 1.0 if below <= 0 else min(1.0, above / below)
