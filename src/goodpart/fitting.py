@@ -23,11 +23,10 @@ from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError, TrainingError
 from goodpart.model import Model
-from goodpart.parts.choose_alignment import choose_alignment
 from goodpart.parts.dataset import load_dataset
+from goodpart.parts.learn_road import learn_road
 from goodpart.parts.read import Source, read_image
-from goodpart.parts.road import PartImage, Road, RoadState, looks_grey, prepare_pixels
-from goodpart.parts.views import Views, views_of
+from goodpart.parts.road import PartImage, Road, RoadState, looks_grey
 from goodpart.progress import Progress, track
 from goodpart.recipe import Recipe
 
@@ -190,15 +189,13 @@ def complete_recipe(
     seen = next(level for level in WHITE_LEVELS if highest <= level) if highest else 65535
     level = seen if given.white_level == "auto" else given.white_level
     given = given.model_copy(update={"color": color, "white_level": level})
-    recipe = recipe.model_copy(update={"input": given})
-
-    def read(index: int) -> Views:
-        image = read_image(images.sources[index], limits=given)
-        return views_of(prepare_pixels(image, color, level))
-
-    chosen = choose_alignment(recipe, len(images.sources), read, size=size, progress=progress)
-    recipe = recipe.model_copy(update={"align": chosen.align, "part": chosen.part})
-    return recipe, RoadState(chosen.arrays)
+    return learn_road(
+        recipe.model_copy(update={"input": given}),
+        len(images.sources),
+        lambda index: read_image(images.sources[index], limits=given, name=images.names[index]),
+        size=size,
+        progress=progress,
+    )
 
 
 def _common_size(sizes: list[tuple[int, int]], max_side: int) -> tuple[int, int]:

@@ -231,7 +231,7 @@ class Model:
             limits=self.limits,
             level=self.level,
             mask=prepared.mask,
-            mm_per_pixel=self.recipe.part.mm_per_pixel,
+            mm_per_pixel=self._scale(prepared.common["transform"]),
             score=self.detector.score(raw_map, prepared.mask),
         )
         steps = {**prepared.timings, "score": score_ms, "decide": _ms(start)}
@@ -248,6 +248,13 @@ class Model:
             timings=steps,
             **prepared.common,
         )
+
+    def _scale(self, transform: NDArray[np.float64]) -> float | None:
+        """Millimetres for a pixel of the part image; the recipe gives those of the source's."""
+        given = self.recipe.part.mm_per_pixel
+        if given is None:
+            return None
+        return given * float(np.sqrt(abs(np.linalg.det(transform[:2, :2]))))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the model folder.

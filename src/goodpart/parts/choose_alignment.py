@@ -9,7 +9,7 @@ as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,12 +26,10 @@ from goodpart.parts.ellipse import rescaled
 from goodpart.parts.outline import OUTLINE_REACH, outline_of
 from goodpart.parts.views import Views, centred
 from goodpart.parts.warp import inside_share, warp_part
-from goodpart.progress import Progress, track
 from goodpart.recipe import AlignSection, PartSection, Recipe
 
-# Good images looked at: to propose alignments, and to confirm the best one.
+# Good images on which alignments are proposed; all that are given confirm the best one.
 PROPOSED_ON = 48
-CONFIRMED_ON = 200
 # Side of the square in which alignments are compared, and of the one for the outline.
 _SIDE = 96
 _OUTLINE_SIDE = 192
@@ -88,26 +86,16 @@ class _Trial:
         return float(self.agreement.mean())
 
 
-def choose_alignment(
-    recipe: Recipe,
-    count: int,
-    read: Callable[[int], Views],
-    *,
-    size: tuple[int, int],
-    progress: Progress | None = None,
-) -> Chosen:
+def choose_alignment(recipe: Recipe, views: Sequence[Views], *, size: tuple[int, int]) -> Chosen:
     """Choose the alignment that the recipe leaves open, and learn what it needs.
 
     Parameters
     ----------
     recipe : Recipe
-    count : int
-        Number of good images.
-    read : callable
-        A good image by its index, at the working sizes.
+    views : sequence of Views
+        Good images, each with one part.
     size : (int, int)
         Height and width of part images without alignment.
-    progress : callable, optional
 
     Raises
     ------
@@ -119,8 +107,6 @@ def choose_alignment(
     nothing = recipe.align.model_copy(update={"method": "none", "rotation": "none"})
     if wanted == "none":
         return Chosen(nothing, plain)
-    picked = np.unique(np.linspace(0, count - 1, min(count, CONFIRMED_ON)).round().astype(int))
-    views = [read(int(index)) for index in track(picked, "aligning", len(picked), progress)]
     step = -(-len(views) // PROPOSED_ON)
     few = views[::step]
     before = _plain_agreement(few)

@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 
 from goodpart.errors import ImageError
 from goodpart.parts.align import create_aligner
+from goodpart.parts.checks import Checks, measure
+from goodpart.parts.find import create_finder
+from goodpart.parts.masks import part_mask
 from goodpart.parts.read import SourceImage
-from goodpart.parts.views import views_of
+from goodpart.parts.views import Views, views_of, views_through
 from goodpart.parts.warp import warp_part
 from goodpart.recipe import Recipe
 
 # Three channels that differ by no more than this on average are one grey channel seen through
 # JPEG; real colour differs far more.
 GREY_TOLERANCE = 4.0
+
+# Problems of pockets that still show a part.
+_SEEN = ("cut off", "misplaced")
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,39 @@ class RoadState:
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """An image with one part: a whole source image, or what is cut out of a tray.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8 or float32 0..255, (H, W) or (H, W, 3)
+        Of the source image.
+    matrix : ndarray of float64, (3, 3), or None
+        Cut image to source image; ``None`` where it is the source image itself.
+    size : (int, int)
+        Height and width of the cut image.
+    pocket : str or None
+    problem : (str, str) or None
+    """
+
+    pixels: NDArray[Any]
+    matrix: NDArray[np.float64] | None
+    size: tuple[int, int]
+    pocket: str | None = None
+    problem: tuple[str, str] | None = None
+
+    def views(self) -> Views:
+        """The cut image at the working sizes in which the part is located."""
+        if self.matrix is None:
+            return views_of(self.pixels)
+        return views_through(self.pixels, self.matrix, self.size)
+
+    def to_source(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A map into the cut image, carried on into the source image."""
+        return matrix if self.matrix is None else self.matrix @ matrix
+
+
 class Road:
     """Cut a source image into the part images that a recipe describes.
 
@@ -120,17 +159,22 @@ class Road:
     ----------
     mask : ndarray of bool, (H, W), or None
         True where pixels count, the same for every part; ``None``: everywhere.
+    aligned : bool
+        Whether parts are located in their images.
     """
 
     def __init__(self, recipe: Recipe, state: RoadState | None = None) -> None:
         assert recipe.part.size != "auto" and recipe.input.white_level != "auto"
-        assert recipe.align.method != "auto"
         self.recipe = recipe
         self.state = state or RoadState()
+        arrays = self.state.arrays
         self._size = recipe.part.size
         self._white_level = recipe.input.white_level
-        self._aligner = create_aligner(recipe.align, self.state.arrays, self._size)
-        self.mask = background_mask(recipe)
+        self._finder = create_finder(recipe.tray, arrays)
+        self._aligner = create_aligner(recipe.align, arrays, self._size)
+        self._checks = Checks(recipe.checks, arrays)
+        self.aligned = self._aligner is not None
+        self.mask = part_mask(recipe, arrays)
 
     def parts(self, image: SourceImage) -> list[PartImage]:
         """All part images of a source image, in the order of the recipe's pockets.
@@ -138,18 +182,68 @@ class Road:
         A part that cannot be judged comes with its ``problem``; nothing is raised for it.
         """
         try:
-            pixels = prepare_pixels(image, self.recipe.input.color, self._white_level)
+            cuts = self.cuts(image)
         except ImageError as error:
             return [PartImage(None, np.eye(3), problem=(error.reason, str(error)))]
-        if self._aligner is None:
-            transform = resize_matrix((pixels.shape[0], pixels.shape[1]), self._size)
-            return [PartImage(resize_part(pixels, self._size), transform, mask=self.mask)]
-        location = self._aligner.locate(views_of(pixels))
-        if location is None:
-            message = f"{image.name}: no part like the good ones is found in the image"
-            return [PartImage(None, np.eye(3), problem=("not located", message))]
-        part = warp_part(pixels, location.matrix, self._size)
-        return [PartImage(part, location.matrix, mask=self.mask)]
+        return [self._part(cut, image.name) for cut in cuts]
+
+    def cuts(self, image: SourceImage) -> list[Cut]:
+        """The images with one part each, before alignment; never none.
+
+        Raises
+        ------
+        ImageError
+            With reason ``"color"``, see :func:`prepare_pixels`.
+        """
+        pixels = prepare_pixels(image, self.recipe.input.color, self._white_level)
+        if self._finder is None:
+            return [Cut(pixels, None, (pixels.shape[0], pixels.shape[1]))]
+        found = self._finder.find(pixels, image.name)
+        return [
+            Cut(pixels, part.matrix, part.size, part.pocket, part.problem)
+            for part in found
+            if not part.allowed
+        ]
+
+    def align(self, cut: Cut) -> tuple[NDArray[Any], NDArray[np.float64]] | None:
+        """The part image and its map into the cut image; ``None`` where it is not located."""
+        if self._aligner is not None:
+            location = self._aligner.locate(cut.views())
+            if location is None:
+                return None
+            matrix = location.matrix
+        else:
+            matrix = resize_matrix(cut.size, self._size)
+            if cut.matrix is None:
+                return resize_part(cut.pixels, self._size), matrix
+        return warp_part(cut.pixels, cut.to_source(matrix), self._size), matrix
+
+    def _part(self, cut: Cut, name: str) -> PartImage:
+        where = name if cut.pocket is None else f"{name} [{cut.pocket}]"
+        if cut.problem is not None:
+            transform = cut.to_source(resize_matrix(cut.size, self._size))
+            pixels = None
+            if cut.problem[0] in _SEEN:
+                pixels = warp_part(cut.pixels, transform, self._size)
+            return PartImage(pixels, transform, cut.pocket, self.mask, cut.problem)
+        found = self.align(cut)
+        if found is None:
+            message = f"{where}: no part like the good ones is found in the image"
+            transform = cut.to_source(resize_matrix(cut.size, self._size))
+            return PartImage(None, transform, cut.pocket, problem=("not located", message))
+        part, matrix = found
+        problem = None
+        if self._checks:
+            values = measure(
+                part,
+                self.mask,
+                transform=matrix,
+                source=cut.size,
+                aligned=self.aligned,
+                edges=self._checks.edges,
+            )
+            problem = self._checks.problem(values, where)
+        return PartImage(part, cut.to_source(matrix), cut.pocket, self.mask, problem)
 
 
 def prepare_pixels(image: SourceImage, color: str, white_level: int) -> NDArray[Any]:
@@ -179,15 +273,3 @@ def prepare_pixels(image: SourceImage, color: str, white_level: int) -> NDArray[
     elif color == "color" and pixels.ndim == 2:
         raise ImageError("color", f"{image.name}: a grey image where colour ones were learned")
     return to_eight_bit_range(pixels, white_level)
-
-
-def background_mask(recipe: Recipe) -> NDArray[np.bool_] | None:
-    """The part's outline and its margin, where an outline was found and background is ignored."""
-    outline = recipe.align.outline
-    if outline is None or recipe.mask.background == "count":
-        return None
-    assert recipe.part.size != "auto"
-    height, width = recipe.part.size
-    rows, columns = np.ogrid[:height, :width]
-    squared = (rows - (height - 1) / 2) ** 2 + (columns - (width - 1) / 2) ** 2
-    return np.asarray(squared <= (outline * (1 + recipe.mask.margin)) ** 2, dtype=np.bool_)
