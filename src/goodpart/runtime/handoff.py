@@ -39,8 +39,6 @@ class Handoff:
         Where claims lie, and
     inbox : Path
         where images arrive: with one fixed name, a result is withheld when a newer image has come.
-    pockets : sequence of str
-        Names of a tray's pockets; empty where an image shows one part.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class Handoff:
         *,
         claims: Path,
         inbox: Path,
-        pockets: Sequence[str] = (),
     ) -> None:
         self.results = results
         self.staged = results / OWN_FOLDER / "staged"
@@ -61,7 +58,7 @@ class Handoff:
         self._files = files
         self._scale = scale
         self._claims = claims
-        self._pockets = tuple(pockets)
+        self._trays = results / OWN_FOLDER / "trays"
         self._lock = threading.Lock()
 
     def warm_up(self, size: tuple[int, int]) -> None:
@@ -101,12 +98,12 @@ class Handoff:
         if self._legacy:
             (self.results / RESULT).unlink(missing_ok=True)
             return
-        stem = Path(arrival.source).stem
-        for part in (stem, *(f"{stem}_{pocket}" for pocket in self._pockets)):
+        tray = self._tray_file(arrival)
+        parts = tray.read_text(encoding="utf-8").splitlines() if tray.is_file() else []
+        target = self._target(arrival)
+        for part in (folder_name(Path(arrival.source).stem, arrival.id), *parts):
             with suppress(NotADirectoryError):
-                (self._target(arrival) / folder_name(part, arrival.id) / RESULT).unlink(
-                    missing_ok=True
-                )
+                (target / part / RESULT).unlink(missing_ok=True)
 
     def withdraw_fixed(self) -> None:
         """With one fixed name: remove the old result as soon as a new image shows itself.
@@ -131,6 +128,8 @@ class Handoff:
             return
         root = self.staged / arrival.id
         shown = [worst(inspections)] if self._legacy else inspections
+        if not self._legacy and any(inspection.pocket is not None for inspection in shown):
+            self._note_tray(arrival, inspections)
         for inspection in shown:
             folder = root
             if not self._legacy:
@@ -193,6 +192,21 @@ class Handoff:
         for entry in list(os.scandir(self.staged)):
             if entry.name not in known:
                 shutil.rmtree(entry.path, ignore_errors=True)
+
+    def _tray_file(self, arrival: Arrival) -> Path:
+        """Which result folders the trays of this name have had, a line each."""
+        folder = self._trays if arrival.lot is None else self._trays / arrival.lot
+        return folder / folder_name(f"{Path(arrival.source).stem}.txt", arrival.id)
+
+    def _note_tray(self, arrival: Arrival, inspections: Sequence[Inspection]) -> None:
+        """Before anything is published: the next tray of this name may be unreadable, and the
+        results of all its pockets have to go all the same."""
+        file = self._tray_file(arrival)
+        text = "".join(f"{folder_name(i.part, arrival.id)}\n" for i in inspections)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{arrival.id}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, file)
 
     def _target(self, arrival: Arrival) -> Path:
         return self.results if arrival.lot is None else self.results / arrival.lot
