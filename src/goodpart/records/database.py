@@ -16,18 +16,16 @@ from sqlalchemy.exc import IntegrityError
 
 from goodpart.decision import Inspection, Verdict
 from goodpart.progress import Progress
-from goodpart.records import audit, content, migrate, outbox, queries, retention
-from goodpart.records.canonical import canonical, digest, now, optional, storable
+from goodpart.records import audit, content, migrate, outbox, queries, registry, retention
+from goodpart.records.canonical import now, optional, storable
 from goodpart.records.engine import make_engine, parse_url, public_url, translated
 from goodpart.records.errors import RecordsError
 from goodpart.records.images import ImageStore
 from goodpart.records.record import Count, Filter, Kept, Message, Pending, Record, Review
 from goodpart.records.schema import (
     InspectionRow,
-    ModelRow,
     RegionRow,
     ReviewRow,
-    TrainingImageRow,
 )
 
 if TYPE_CHECKING:
@@ -128,13 +126,14 @@ class Records:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """A transaction that is the only writer."""
+    def _write(self, *, chain: bool = True) -> Iterator[Connection]:
+        """A transaction; the only one that may add to the audit trail, if it is to."""
         if self._queue:
             self._turn.acquire()
         try:
             with translated(self.url), self._writer.begin() as connection:
-                audit.lock(connection)
+                if chain:
+                    audit.lock(connection)
                 yield connection
         finally:
             if self._queue:
@@ -163,30 +162,8 @@ class Records:
         str
             The version: the model's id and a fingerprint of its recipe and limits.
         """
-        row: dict[str, Any] = {
-            "id": storable(model.id),
-            "detector": model.detector.name,
-            "recipe_name": storable(model.recipe.name),
-            "recipe": storable(canonical(model.recipe.model_dump(mode="json"))),
-            "limit_ok": float(model.limits.ok),
-            "limit_ng": float(model.limits.ng),
-            "level": float(model.level),
-        }
-        version = f"{row['id']}-{digest(row)[:12]}"
-        row |= {"version": version, "provenance": storable(canonical(model.provenance))}
         with self._write() as connection:
-            known = select(ModelRow.version).where(ModelRow.version == version)
-            if connection.execute(known).first() is None:
-                row["registered_at"] = now()
-                row["event"] = audit.append(
-                    connection,
-                    "model",
-                    station=self.station,
-                    subject=version,
-                    data={"content": {version: content.model_hash(row)}},
-                )
-                connection.execute(insert(ModelRow), row)
-                _add_training(connection, model.provenance.get("image_sha256") or ())
+            version = registry.register(connection, model, station=self.station)
         self._versions[model.id] = (version, model.recipe.name)
         return version
 
@@ -382,12 +359,12 @@ class Records:
 
     def mark_sent(self, ids: Sequence[int]) -> None:
         """Note that messages went out."""
-        with self._write() as connection:
+        with self._write(chain=False) as connection:
             outbox.sent(connection, ids)
 
     def mark_failed(self, message: int, error: str, *, retry_in: float) -> None:
         """Note a vain attempt; the message is due again in ``retry_in`` seconds."""
-        with self._write() as connection:
+        with self._write(chain=False) as connection:
             outbox.failed(connection, message, error, retry_in=retry_in)
 
     def give_up(self, message: int, error: str) -> None:
@@ -447,7 +424,7 @@ class Records:
     def add_training_images(self, hashes: Sequence[str]) -> None:
         """Note SHA-256 of image files that a model learned from: retention spares them."""
         with self._write() as connection:
-            _add_training(connection, hashes)
+            registry.add_training(connection, hashes)
 
     def prune(
         self,
@@ -494,25 +471,17 @@ class Records:
         result.dry_run = dry_run
         if dry_run:
             return result
-        # The entry comes first: a run that is cut short has removed at most what it says.
         with self._write() as connection:
-            if older_than is not None:
-                outbox.forget_sent(connection, now() - older_than)
-            data = {
-                "files": result.files,
-                "bytes": result.bytes,
-                "older_than_s": older_than.total_seconds() if older_than else None,
-                "max_size": max_size,
-                "include_ng": include_ng,
-            }
-            audit.append(connection, "pruned", station=self.station, actor=actor, data=data)
-        try:
-            retention.remove(chosen, progress)
-            retention.remove_stale(self.images)
-        except OSError as error:
-            raise RecordsError(
-                f"{error.filename}: cannot be removed: {error.strerror or error}"
-            ) from None
+            retention.note(
+                connection,
+                result,
+                older_than=older_than,
+                max_size=max_size,
+                include_ng=include_ng,
+                station=self.station,
+                actor=actor,
+            )
+        retention.remove(self.images, chosen, progress)
         return result
 
 
@@ -525,15 +494,3 @@ def _no_clash(arrival: str) -> Iterator[None]:
             f"{arrival}: two of its parts share a pocket, or an inspection or a message of it "
             "was recorded before, under another arrival"
         ) from None
-
-
-def _add_training(connection: Connection, hashes: Sequence[str]) -> None:
-    wanted = sorted({value.lower() for value in hashes})
-    known: set[str] = set()
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
-        query = select(TrainingImageRow.sha256).where(TrainingImageRow.sha256.in_(part))
-        known.update(connection.execute(query).scalars())
-    new = [{"sha256": value} for value in wanted if value not in known]
-    if new:
-        connection.execute(insert(TrainingImageRow), new)

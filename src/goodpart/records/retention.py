@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from typing import Any
 from sqlalchemy import Connection, case, func, literal, select
 
 from goodpart.progress import Progress
+from goodpart.records import audit, outbox
+from goodpart.records.canonical import now
+from goodpart.records.errors import RecordsError
 from goodpart.records.images import TEMPORARY, ImageStore
 from goodpart.records.schema import InspectionRow, ReviewRow, TrainingImageRow
 
@@ -86,7 +89,7 @@ def plan(
     progress: Progress | None = None,
 ) -> tuple[Pruning, list[Candidate]]:
     """Choose the pictures to remove: all that are too old, then the oldest until the size fits."""
-    now = datetime.now(timezone.utc)
+    oldest = None if older_than is None else now() - older_than
     result = Pruning()
     candidates: list[Candidate] = []
     total = seen = 0
@@ -106,7 +109,7 @@ def plan(
                 continue
             taken_at, spared = known[name]
             if spared:
-                old = older_than is not None and taken_at < now - older_than
+                old = oldest is not None and taken_at < oldest
                 result.spared += old
             elif modified < time.time() - GRACE:
                 candidates.append(Candidate(taken_at, size, path))
@@ -116,7 +119,7 @@ def plan(
     candidates.sort(key=lambda each: each.taken_at)
     chosen = []
     for candidate in candidates:
-        too_old = older_than is not None and candidate.taken_at < now - older_than
+        too_old = oldest is not None and candidate.taken_at < oldest
         too_much = max_size is not None and total > max_size
         if not (too_old or too_much):
             break
@@ -128,17 +131,54 @@ def plan(
     return result, chosen
 
 
-def remove(chosen: Sequence[Candidate], progress: Progress | None = None) -> None:
-    """Remove pictures; one that is gone already is no error."""
-    for done, candidate in enumerate(chosen, start=1):
-        Path(candidate.path).unlink(missing_ok=True)
-        if progress is not None and (done % 100 == 0 or done == len(chosen)):
-            progress("removing images", done, len(chosen))
+def note(
+    connection: Connection,
+    result: Pruning,
+    *,
+    older_than: timedelta | None,
+    max_size: int | None,
+    include_ng: bool,
+    station: str,
+    actor: str | None,
+) -> None:
+    """Say in the audit trail what is about to go; messages sent before that age go with it.
+
+    The entry comes before the removal: a run that is cut short has removed at most what it says.
+    """
+    if older_than is not None:
+        outbox.forget_sent(connection, now() - older_than)
+    data = {
+        "files": result.files,
+        "bytes": result.bytes,
+        "older_than_s": None if older_than is None else older_than.total_seconds(),
+        "max_size": max_size,
+        "include_ng": include_ng,
+    }
+    audit.append(connection, "pruned", station=station, actor=actor, data=data)
 
 
-def remove_stale(store: ImageStore) -> None:
-    """Remove files that a writer left half-written."""
-    folder = store.folder / TEMPORARY
+def remove(
+    store: ImageStore, chosen: Sequence[Candidate], progress: Progress | None = None
+) -> None:
+    """Remove pictures, and what dead writers left; a file that is gone already is no error.
+
+    Raises
+    ------
+    RecordsError
+        A file cannot be removed.
+    """
+    try:
+        for done, candidate in enumerate(chosen, start=1):
+            Path(candidate.path).unlink(missing_ok=True)
+            if progress is not None and (done % 100 == 0 or done == len(chosen)):
+                progress("removing images", done, len(chosen))
+        _remove_stale(store.folder / TEMPORARY)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RecordsError(f"{error.filename}: cannot be removed: {reason}") from None
+
+
+def _remove_stale(folder: Path) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
