@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from results import write_table
 from watch_common import Line, encoded, make_model, part_pixels, report
 
 SETTINGS = "[watch]\nbroken_after = 0.5\n"
@@ -238,10 +239,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), arguments.inputs, arguments.seed)
     report(figures)
+    if arguments.table:
+        memory = figures["memory_mib"]
+        verdicts = ", ".join(
+            f"{count:,} {verdict}" for verdict, count in figures["verdicts"].items()
+        )
+        write_table(
+            "watch_broken",
+            title="Broken inputs (and one sound image at the end, which is the OK)",
+            columns=["", "figure"],
+            rows=[
+                ["inputs", f"{figures['inputs']:,}"],
+                ["verdicts", verdicts],
+                ["crashes, lost, OK on a broken input", ", ".join(figures["wrong"]) or "none"],
+                ["memory at rest, highest", f"{memory['at_rest']} MiB, {memory['highest']} MiB"],
+            ],
+        )
     sys.exit(1 if figures["wrong"] else 0)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import write_table
 from watch_common import Line, encoded, make_model, report
 
 AHEAD = 20
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--detector", help="default: the default detector")
+    parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(
@@ -72,6 +74,21 @@ def main() -> None:
             seconds=arguments.seconds,
         )
     report(figures)
+    if arguments.table:
+        memory = figures["memory_mib"]
+        write_table(
+            "watch_rate",
+            title=f"Sustained rate, {figures['side']}×{figures['side']} pixels, "
+            f"{figures['detector']} detector",
+            columns=["", "figure"],
+            rows=[
+                ["minutes", f"{figures['seconds'] / 60:g}"],
+                ["images", f"{figures['images']:,}"],
+                ["images per second", str(figures["images_per_second"])],
+                *([f"memory {when}", f"{value} MiB"] for when, value in memory.items()),
+                ["memory growth", f"{figures['memory_growth']:.1%}"],
+            ],
+        )
     sys.exit(0 if figures["memory_growth"] < 0.05 and figures["exit_status"] == 0 else 1)
 
 
