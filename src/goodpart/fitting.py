@@ -16,12 +16,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.decision.inspection import Limits
-from goodpart.decision.judge import region_level
-from goodpart.decision.limits import Calibration, calibrate
-from goodpart.detectors import Detector, create_detector
+from goodpart.calibration import set_limits
+from goodpart.detectors import create_detector
 from goodpart.detectors.registry import DEFAULT
-from goodpart.errors import DataError, ImageError, TrainingError
+from goodpart.errors import DataError, ImageError
 from goodpart.model import Model
 from goodpart.parts.dataset import load_dataset
 from goodpart.parts.learn_road import learn_road
@@ -329,46 +327,6 @@ def fit(
         artifacts=dict(getattr(learner, "artifacts_", {})),
         road=road_state,
     )
-
-
-def set_limits(
-    detector: Detector, recipe: Recipe, names: list[str], mask: NDArray[np.bool_] | None
-) -> tuple[Limits, float, dict[str, Any]]:
-    """Limits, region level and their story from a detector's held-out maps.
-
-    Raises
-    ------
-    TrainingError
-        A held-out score is not finite, or there is none.
-    """
-    held_out = detector.held_out_
-    scores = [detector.score(held.raw_map, mask) for held in held_out]
-    if not scores or not np.isfinite(scores).all():
-        raise TrainingError(
-            f"the detector {detector.name} gives no finite scores on the good images; "
-            "look at them with: goodpart stats"
-        )
-    result: Calibration = calibrate(
-        scores, overkill=recipe.limits.overkill, guarantee=detector.guarantee
-    )
-    level = region_level([held.raw_map for held in held_out])
-    story = result.to_dict()
-    story["good_scores"] = {
-        names[held.index]: score for held, score in zip(held_out, scores, strict=True)
-    }
-    story["outliers"] = [names[held_out[i].index] for i in result.outliers]
-    limits = result.limits
-    if recipe.limits.ok is not None and recipe.limits.ng is not None:
-        limits = Limits(recipe.limits.ok, recipe.limits.ng)
-        story["guarantee"] = "by hand"
-    elif detector.own_limit is not None:
-        limits = Limits(detector.own_limit, detector.own_limit)
-        story["guarantee"] = "the detector's own"
-        story["notes"] = [
-            f"{limits.ng:g} belongs to this score whatever the data; it promises nothing"
-        ]
-    story["limits"] = {"ok": limits.ok, "ng": limits.ng}
-    return limits, level, story
 
 
 def fingerprint(parts: Sequence[NDArray[Any]]) -> str:

@@ -311,8 +311,7 @@ class Model:
                 for name, data in sorted(files.items())
             },
         }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-        _write_synced(folder / MANIFEST, text.encode("utf-8"))
+        _write_synced(folder / MANIFEST, _manifest_bytes(manifest))
 
 
 def load(path: str | Path) -> Model:
@@ -384,6 +383,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def change_manifest(folder: Path, **changes: Any) -> None:
+    """Change entries of a model folder's manifest, such as its limits; all or nothing.
+
+    Raises
+    ------
+    ModelError
+        The folder is no model, or cannot be written.
+    """
+    manifest = {**read_manifest(folder), **changes}
+    temporary = folder / f".{MANIFEST}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        try:
+            _write_synced(temporary, _manifest_bytes(manifest))
+            os.replace(temporary, folder / MANIFEST)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _manifest_bytes(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
 def check_free(target: Path, *, force: bool) -> None:
     """Refuse to overwrite.
 
@@ -439,4 +462,4 @@ def _ms(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-__all__ = ["Model", "Prepared", "check_free", "load", "read_manifest"]
+__all__ = ["Model", "Prepared", "change_manifest", "check_free", "load", "read_manifest"]

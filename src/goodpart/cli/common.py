@@ -63,6 +63,25 @@ def write_json(answer: Any, target: Path | None) -> None:
         raise GoodpartError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
+def parse_rate(text: str) -> float:
+    """A rate as people write it: ``0.5%`` or ``0.005``.
+
+    Raises
+    ------
+    GoodpartError
+        It is not a number between 0 and 1.
+    """
+    cleaned = text.strip().replace(",", ".")
+    try:
+        percent = cleaned.endswith("%")
+        value = float(cleaned.removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise GoodpartError(f"{text!r} is not a rate: write it as 0.5% or 0.005")
+    return value
+
+
 def console() -> Any:
     """Standard output for people."""
     from rich.console import Console
