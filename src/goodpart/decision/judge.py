@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.decision.inspection import Limits, Region, Verdict
-from goodpart.decision.maps import resize_map, score_of
+from goodpart.decision.maps import resize_map, resize_mask, score_of
 from goodpart.decision.regions import find_regions
 
 
@@ -65,6 +65,22 @@ def judge(
     return Judgement(verdict, score, regions)
 
 
-def region_level(maps: list[NDArray[np.float32]], quantile: float = 0.995) -> float:
-    """The level of regions: a quantile of the pixels of held-out good score maps."""
-    return float(np.quantile(np.concatenate([m.ravel() for m in maps]), quantile))
+def region_level(
+    maps: list[NDArray[np.float32]],
+    mask: NDArray[np.bool_] | None = None,
+    quantile: float = 0.995,
+) -> float:
+    """The level of regions: a quantile of the pixels of held-out good score maps.
+
+    Parameters
+    ----------
+    maps : list of ndarray of float32, (h, w)
+    mask : ndarray of bool, (H, W), optional
+        True where pixels count.
+    quantile : float
+        0..1.
+    """
+    if mask is not None:
+        small = resize_mask(mask, (maps[0].shape[0], maps[0].shape[1]))
+        maps = [values[small] for values in maps]
+    return float(np.quantile(np.concatenate([values.ravel() for values in maps]), quantile))

@@ -1,0 +1,133 @@
+"""Limits keep the promise that they state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goodpart.decision import Limits, Verdict
+from goodpart.decision.limits import (
+    calibrate,
+    clopper_pearson,
+    conformal_limit,
+    escape_limit,
+    images_needed,
+    smallest_rate,
+    standing_out,
+    upper_bound,
+)
+
+
+def test_ninety_nine_images_are_needed_for_one_percent() -> None:
+    assert images_needed(0.01) == 99
+    assert images_needed(0.005) == 199
+    assert images_needed(0.1) == 9
+    assert smallest_rate(99) == pytest.approx(0.01)
+
+
+def test_the_limit_is_the_conformal_rank() -> None:
+    scores = np.arange(1, 200)  # n = 199: rank ceil(200 * 0.99) = 198
+    assert conformal_limit(scores, 0.01) == 198
+    assert conformal_limit(scores[:50], 0.01) == 50, "too few images: the largest score"
+
+
+def test_split_conformal_overkill_is_met_on_average() -> None:
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(400):
+        scores = rng.exponential(size=150)
+        limit = conformal_limit(scores, 0.05)
+        rates.append(np.exp(-limit))  # the true share of good parts above the limit
+    # Rank 144 of 150 is exceeded by 7 in 151 on average, the largest share within the promise.
+    assert np.mean(rates) == pytest.approx(7 / 151, abs=0.003)
+
+
+def test_a_rate_that_cannot_be_promised_is_said_with_the_smallest_that_can() -> None:
+    result = calibrate(list(np.linspace(0, 1, 50)), overkill=0.01)
+    assert not result.promised
+    assert result.smallest == pytest.approx(1 / 51)
+    assert "cannot be promised with 50 good images (99 are needed)" in result.notes[0]
+
+
+def test_a_cross_fitted_promise_states_twice_the_rate_as_its_worst_case() -> None:
+    scores = list(np.random.default_rng(0).normal(size=150))
+    assert "2.00% in the worst case" in calibrate(scores, guarantee="cross-fitted").notes[0]
+    assert "1.00% in the worst case" in calibrate(scores, guarantee="split").notes[0]
+
+
+def test_a_few_mislabelled_images_are_named_and_do_not_move_the_limit() -> None:
+    rng = np.random.default_rng(1)
+    good = rng.normal(2, 0.5, size=150)
+    clean = calibrate(list(good))
+    dirty = calibrate([*good, 30.0, 45.0, 12.0])
+    assert dirty.outliers == (151, 150, 152)
+    assert dirty.limits.ng <= clean.limits.ng * 1.01
+
+
+def test_ordinary_long_tails_are_rarely_named() -> None:
+    rng = np.random.default_rng(2)
+    named = sum(len(standing_out(rng.exponential(size=200))) for _ in range(100))
+    assert named / (100 * 200) < 0.01
+
+
+def test_the_escape_rate_lowers_ok_and_opens_a_check_band() -> None:
+    good = list(np.linspace(0, 1, 200))
+    defects = list(np.linspace(0.5, 3, 200))
+    result = calibrate(good, defects=defects, escape=0.02)
+    assert result.limits.ok < result.limits.ng
+    assert np.mean(np.array(defects) <= result.limits.ok) <= 0.02
+    assert any("CHECK" in note for note in result.notes)
+
+
+def test_the_escape_limit_lets_no_more_through_than_asked() -> None:
+    defects = np.arange(1.0, 101.0)
+    assert np.sum(defects <= escape_limit(defects, 0.05)) == 4
+
+
+def test_escape_without_defects_is_refused() -> None:
+    with pytest.raises(ValueError, match="defective images"):
+        calibrate([1.0, 2.0], escape=0.01)
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, float("nan")], [float("inf")]])
+def test_scores_that_are_not_numbers_give_no_limit(scores: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        conformal_limit(scores, 0.01)
+
+
+def test_clopper_pearson_gives_the_textbook_bounds() -> None:
+    low, high = clopper_pearson(5, 50)
+    assert (low, high) == (pytest.approx(0.03328, abs=1e-4), pytest.approx(0.21814, abs=1e-4))
+    assert clopper_pearson(0, 20) == (0.0, pytest.approx(0.16843, abs=1e-4))
+    assert upper_bound(0, 59) == pytest.approx(0.0495, abs=1e-3)  # the rule of three
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+
+
+@given(n=st.integers(1, 300), data=st.data())
+def test_bounds_enclose_the_rate(n: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, n))
+    low, high = clopper_pearson(count, n)
+    assert 0 <= low <= count / n <= high <= 1
+    assert count / n <= upper_bound(count, n) <= high + 1e-9
+
+
+def test_verdicts_follow_the_limits() -> None:
+    limits = Limits(ok=1.0, ng=2.0)
+    assert limits.verdict(1.0) is Verdict.OK
+    assert limits.verdict(1.5) is Verdict.CHECK
+    assert limits.verdict(2.0) is Verdict.CHECK
+    assert limits.verdict(2.1) is Verdict.NG
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_is_never_ok(score: float) -> None:
+    assert Limits(ok=1.0, ng=1.0).verdict(score) is Verdict.NOT_JUDGED
+
+
+def test_limits_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="below ok"):
+        Limits(ok=2.0, ng=1.0)
+    with pytest.raises(ValueError, match="finite"):
+        Limits(ok=float("nan"), ng=1.0)

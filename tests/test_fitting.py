@@ -1,0 +1,99 @@
+"""Fitting: from data to a calibrated model, bad files named and left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from goodpart.errors import DataError
+from goodpart.fitting import PartSequence, complete_recipe, fit, gather
+from goodpart.parts.road import Road
+from goodpart.recipe import Recipe
+
+
+def write(folder: Path, count: int = 16, size: tuple[int, int] = (48, 64)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        pixels = rng.normal(120, 5, size).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:03d}.png")
+
+
+def test_a_broken_file_is_named_and_left_out(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "000.png").write_bytes(b"")
+    (tmp_path / "001.png").write_bytes((tmp_path / "002.png").read_bytes()[:-40])
+    model = fit(tmp_path, detector="variation")
+    assert model.provenance["parts_used"] == 14
+    left_out = {Path(item["name"]).name for item in model.provenance["left_out"]}
+    assert left_out == {"000.png", "001.png"}
+
+
+def test_only_broken_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="none of the good images can be read"):
+        fit(tmp_path, detector="variation")
+
+
+def test_train_never_opens_the_test_side(tmp_path: Path) -> None:
+    write(tmp_path / "train/good")
+    (tmp_path / "test/good").mkdir(parents=True)
+    (tmp_path / "test/good/poison.png").write_bytes(b"not an image")
+    assert fit(tmp_path, detector="variation").provenance["left_out"] == []
+
+
+def test_the_size_is_the_median_in_multiples_of_sixteen(tmp_path: Path) -> None:
+    write(tmp_path, size=(700, 1400))
+    recipe, _ = complete_recipe(Recipe(), gather(tmp_path))
+    assert recipe.part.size == (256, 512)
+    assert recipe.input.color == "grey"
+
+
+@pytest.mark.parametrize(("highest", "level"), [(900, 1023), (4000, 4095), (60000, 65535)])
+def test_the_white_level_of_deep_images_is_learned(
+    tmp_path: Path, highest: int, level: int
+) -> None:
+    for index in range(3):
+        pixels = np.full((32, 32), highest - index, np.uint16)
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    recipe, _ = complete_recipe(Recipe(), gather(tmp_path))
+    assert recipe.input.white_level == level
+
+
+def test_deep_images_keep_differences_that_eight_bits_would_lose(tmp_path: Path) -> None:
+    images = gather(np.full((4, 32, 32), 1000, np.uint16))
+    images.sources[0][8:16, 8:16] = 1003  # type: ignore[index, call-overload]
+    recipe, state = complete_recipe(Recipe(), images)
+    recipe = recipe.model_copy(
+        update={"input": recipe.input.model_copy(update={"white_level": 4095})}
+    )
+    from goodpart.parts.read import read_image
+
+    pixels = Road(recipe, state).parts(read_image(images.sources[0]))[0].pixels
+    assert pixels is not None
+    assert pixels.dtype == np.float32
+    assert pixels[12, 12] > pixels[0, 0]
+
+
+def test_the_same_data_and_seed_give_the_same_model(tmp_path: Path) -> None:
+    write(tmp_path)
+    first, second = (fit(tmp_path, detector="variation") for _ in range(2))
+    assert first.limits == second.limits
+    assert first.provenance["data_sha256"] == second.provenance["data_sha256"]
+    assert first.calibration["good_scores"] == second.calibration["good_scores"]
+
+
+def test_part_images_are_read_again_when_the_cache_is_full(tmp_path: Path) -> None:
+    write(tmp_path, count=6)
+    images = gather(tmp_path)
+    recipe, state = complete_recipe(Recipe(), images)
+    road = Road(recipe, state)
+    pairs = [(index, 0) for index in range(6)]
+    small = PartSequence(images, road, pairs, cache_bytes=2 * 48 * 64)
+    large = PartSequence(images, road, pairs)
+    for index in [0, 5, 3, 0, 1, -1]:
+        assert np.array_equal(small[index], large[index])
+    assert len(small._cache) <= 3
