@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     ):
         step = steps.add_parser(name, help=text)
         step.add_argument(
-            "--backbone", action="append", help="as load_backbone takes it; repeatable"
+            "--backbone", action="append", help="as load_backbone takes it, or untrained"
         )
         step.add_argument("--data", type=Path, action="append", required=True)
         step.add_argument("--side", type=int, default=256)
@@ -73,13 +73,16 @@ def main() -> None:
         torch.set_num_threads(given.threads)
         train.train(given.run, given.pool, Shape(), train.Settings(hours=given.hours))
     elif given.step in ("proxy", "report"):
+        import export
         import proxy
 
-        from goodpart.detectors.backbones import load_backbone
+        from goodpart.detectors.backbones.load import from_onnx, load_backbone
 
         measure = proxy.synthetic if given.step == "proxy" else proxy.labelled
         for spec in given.backbone or ["goodpart"]:
-            extract = load_backbone(spec).session()
+            untrained = spec == "untrained"
+            backbone = from_onnx(export.untrained(), spec) if untrained else load_backbone(spec)
+            extract = backbone.session()
             for data in given.data:
                 value = measure(extract, data, given.side)
                 print(f"{spec:40} {data.name:16} {given.side} px: {value:.4f}", flush=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from network import Shape, to_onnx
+import torch
+from network import Shape, Student, to_onnx
 from safetensors.numpy import load_file
 
 from goodpart.detectors.backbones.load import from_onnx
@@ -46,6 +47,13 @@ def onnx_of_run(
     else:
         colour = _unwhiten(load_file(run / "whitening.safetensors"))
     return to_onnx(weights, shape, colour, metadata or {})
+
+
+def untrained(seed: int = 0) -> bytes:
+    """The network with its starting weights, as ONNX: what architecture alone is worth."""
+    torch.manual_seed(seed)
+    weights = {k: v.numpy() for k, v in Student(Shape()).state_dict().items()}
+    return to_onnx(weights, Shape(), _as_learned(Shape()), {})
 
 
 def export(run: Path, folder: Path, version: str, space: str = "whitened") -> dict[str, Any]:
