@@ -24,8 +24,12 @@ _MOST_POINTS = 320
 _REACHES = (0.08, 0.04, 0.02)
 _LEAST_REACH = 2.5
 _STEP = 0.5
+# Least standard deviation that the robust fit reckons with, share of the search's half width.
+_SPREAD = 0.1
 # An edge within this distance of where it belongs counts as found: share of reach, and pixels.
 _NEAR, _NEAR_PIXELS = 0.012, 0.75
+# How much farther off edges may lie after one step.
+_ROUGH = 2.0
 # Edges on the part itself move with the light; those of its outline stay.
 _INNER_WEIGHT = 0.3
 # The look of a part is compared within this share of its outline, this many places across.
@@ -228,9 +232,21 @@ class Fit:
     light: float
 
 
-def rough_pose(grey: NDArray[Any], example: Example, start: Pose) -> Pose:
-    """One step from ``start``, the widest: enough for the centre, whatever the turn."""
-    return _stepped(grey, example, start, _REACHES[0])
+def rough_fit(grey: NDArray[Any], example: Example, start: Pose) -> Fit:
+    """A wide step from ``start``: enough for the centre and for whether to go on.
+
+    Parameters and return value as for :func:`fit_pose`; edges may lie farther off.
+    """
+    height, width = grey.shape
+    x, y = start.centre.real, start.centre.imag
+    to_border = min(x, y, width - 1 - x, height - 1 - y)
+    pose = start
+    if to_border < example.shape.reach * start.scale:
+        # Half of a part is found less exactly than a whole one.
+        pose = _stepped(grey, example, pose, 2 * _REACHES[0])
+    pose = _stepped(grey, example, pose, _REACHES[0])
+    seen = _edges_along_normals(grey, example, pose, _reach(example, pose, _REACHES[1]))
+    return _judged(seen, example, pose, leeway=_ROUGH)
 
 
 def fit_pose(grey: NDArray[Any], example: Example, start: Pose) -> Fit:
@@ -254,19 +270,20 @@ def _reach(example: Example, pose: Pose, share: float) -> float:
 
 
 def _stepped(grey: NDArray[Any], example: Example, pose: Pose, share: float) -> Pose:
-    seen = _edges_along_normals(grey, example, pose, _reach(example, pose, share))
-    reference = example.shape.points[:, 0] + 1j * example.shape.points[:, 1]
-    return _solved(pose, reference, seen, example.outer)
+    reach = _reach(example, pose, share)
+    seen = _edges_along_normals(grey, example, pose, reach)
+    return _solved(pose, example, seen, reach)
 
 
-def _judged(seen: _Seen, example: Example, pose: Pose) -> Fit:
+def _judged(seen: _Seen, example: Example, pose: Pose, *, leeway: float = 1.0) -> Fit:
     visible = float(seen.inside.mean())
     if not seen.inside.any():
         return Fit(pose, 0.0, 0.0, 0.0, 0.0, 0.0)
     ratio = seen.strength / example.strength
     # What lies upside down or was turned in the light misses many of its inner edges.
     light = float(np.quantile(ratio[seen.inside], 0.7))
-    near = np.abs(seen.offsets) <= _NEAR * example.shape.reach * pose.scale + _NEAR_PIXELS
+    reach = example.shape.reach * pose.scale
+    near = np.abs(seen.offsets) <= leeway * (_NEAR * reach + _NEAR_PIXELS)
     found = near & seen.inside & (ratio > _LEAST_RATIO * light)
     clear = np.minimum(example.strength / np.median(example.strength[example.outer]), 1.0)
 
@@ -328,24 +345,27 @@ def _edges_along_normals(grey: NDArray[Any], example: Example, pose: Pose, reach
     return _Seen(normals, offsets, peak / (2 * _STEP), inside)
 
 
-def _solved(
-    pose: Pose, reference: NDArray[np.complex128], seen: _Seen, outer: NDArray[np.bool_]
-) -> Pose:
-    """The pose after one weighted least squares step, Tukey's biweight on the residuals."""
+def _solved(pose: Pose, example: Example, seen: _Seen, reach: float) -> Pose:
+    """The pose after one weighted least squares step, Tukey's biweight on the residuals.
+
+    What counts as an outlier narrows with ``reach``: a notch that is not in its place yet must not
+    be outvoted by a circle that fits at any turn.
+    """
     used = seen.inside & (seen.strength > 0)
     if used.sum() < 12:
         return pose
     towards = np.conj(seen.normals)
+    reference = example.shape.points[:, 0] + 1j * example.shape.points[:, 1]
     grow = towards * reference * pose.factor
     # factor * (1 + a + i b), centre + (c + i d): growth, turn, shift.
     design = np.column_stack([grow.real, -grow.imag, towards.real, -towards.imag])
     usual = np.median(seen.strength[used])
     base = np.where(used, np.minimum(seen.strength / usual, 1.0), 0.0)
-    base[~outer] *= _INNER_WEIGHT
+    base[~example.outer] *= _INNER_WEIGHT
     solved = np.zeros(4)
     for _ in range(3):
         residual = seen.offsets - design @ solved
-        spread = 1.4826 * np.median(np.abs(residual[used])) + 0.1
+        spread = max(1.4826 * float(np.median(np.abs(residual[used]))), _SPREAD * reach)
         ratio = np.minimum(np.square(residual / (4.685 * spread)), 1.0)
         weight = base * np.square(1 - ratio)
         normal = design.T @ (design * weight[:, None])

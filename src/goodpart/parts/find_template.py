@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.errors import RecipeError
-from goodpart.parts.edges import Fit, Pose, example_of, fit_pose, likeness, rough_pose
+from goodpart.parts.edges import Fit, Pose, example_of, fit_pose, likeness, rough_fit
 from goodpart.parts.pockets import Spot, reaches_out
 from goodpart.parts.search import (
     Searcher,
@@ -21,11 +21,11 @@ from goodpart.parts.search import (
 )
 
 # Reach in pixels of a part at the sizes where it is searched and where its edges are fitted.
-SEARCH_REACH = 18
+SEARCH_REACH = 14
 FIT_REACH = 100
 _LEAST_HIT = 0.4
 # Angles are searched this close, in pixels at the part's reach.
-_ANGLE_STEP = 2.0
+_ANGLE_STEP = 3.0
 # An angle at which the example looks this much like at another is not searched for its own.
 _ALIKE = 0.8
 # Turns compared where the edges are fitted, pixels at the part's reach.
@@ -44,6 +44,8 @@ _TURNS_APART = float(np.deg2rad(8))
 _LEAST_TURNING = 0.004
 # Edges have to be at least this strong, 1 as in the example.
 _LEAST_LIGHT = 0.2
+# After the first step a hit has to fulfil these shares of what is asked for in the end.
+_ROUGH_LIGHT, _ROUGH_MATCH = 0.85, 0.7
 
 
 class TemplateFinder:
@@ -178,13 +180,15 @@ class TemplateFinder:
         self, fine: NDArray[Any], field: NDArray[np.complex64] | None, place: complex, angle: float
     ) -> Fit | None:
         start = Pose(complex(np.cos(angle), np.sin(angle)), place)
-        if field is None:
-            best = fit_pose(fine, self._example, start)
-        else:
-            turned = self._best_turned(fine, field, rough_pose(fine, self._example, start))
-            if turned is None:
-                return None
-            best = turned
+        rough = rough_fit(fine, self._example, start)
+        if rough.light < _ROUGH_LIGHT * _LEAST_LIGHT:
+            return None
+        if rough.outer_support < _ROUGH_MATCH * self._least_match:
+            return None
+        turns = [rough.pose.angle]
+        if field is not None:
+            turns = self._likely_turns(field, rough.pose) or turns
+        best = self._best_turned(fine, rough.pose, turns)
         # The less of a part is seen, the more of that has to fit.
         least = self._least_match + 0.4 * (1 - best.visible)
         if best.visible < 0.3 or best.light < _LEAST_LIGHT:
@@ -195,19 +199,16 @@ class TemplateFinder:
             return None
         return best
 
-    def _best_turned(
-        self, fine: NDArray[Any], field: NDArray[np.complex64], start: Pose
-    ) -> Fit | None:
+    def _best_turned(self, fine: NDArray[Any], start: Pose, turns: list[float]) -> Fit:
         """Of the likely turns the one at which edges and brightness agree best."""
         fits = []
-        for angle in self._likely_turns(field, start):
-            turn = complex(np.cos(angle), np.sin(angle)) * start.scale
-            fits.append(fit_pose(fine, self._example, Pose(turn, start.centre)))
+        for angle in turns:
+            factor = complex(np.cos(angle), np.sin(angle)) * start.scale
+            fits.append(fit_pose(fine, self._example, Pose(factor, start.centre)))
         if len(fits) == 1:
             return fits[0]
         return max(
             fits,
-            default=None,
             key=lambda fit: (
                 fit.support + fit.turn_support + 0.5 * likeness(fine, self._example, fit.pose)
             ),
