@@ -22,6 +22,8 @@ _SEARCH_ANGLES = 48
 _HYPOTHESES = 3
 _ITERATIONS = 15
 _BLUR = 1.5
+# The fit looks at every so many pixels, in rows that are shifted against each other.
+_STRIDE = 3
 
 
 def template_shape(size: tuple[int, int]) -> tuple[int, int]:
@@ -118,7 +120,7 @@ class TemplateAligner:
         count = design.shape[1] - 2
         half = max(height, width) / 2
         for _ in range(_ITERATIONS):
-            values = self._warped(image, matrix).ravel()
+            values = self._warped(image, matrix).ravel()[::_STRIDE]
             solved = _weighted(design, values)
             gain = solved[count]
             if abs(gain) < 1e-3:
@@ -195,7 +197,7 @@ def _about_middle(
 
 
 def _design(template: NDArray[Any], *, turns: bool) -> NDArray[np.float32]:
-    """Columns: shift x, shift y, growth, (turn,) gain, offset; one row for each pixel."""
+    """Columns: shift x, shift y, growth, (turn,) gain, offset; one row for each pixel used."""
     height, width = template.shape
     along_y, along_x = np.gradient(template)
     half = max(height, width) / 2
@@ -205,7 +207,7 @@ def _design(template: NDArray[Any], *, turns: bool) -> NDArray[np.float32]:
     if turns:
         parts.append(along_y * x - along_x * y)
     parts += [template, np.ones_like(template)]
-    return np.stack([part.ravel() for part in parts], axis=1).astype(np.float32)
+    return np.stack([part.ravel()[::_STRIDE] for part in parts], axis=1).astype(np.float32)
 
 
 def _weighted(design: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -221,7 +223,7 @@ def _weighted(design: NDArray[np.float32], values: NDArray[np.float32]) -> NDArr
             np.linalg.solve(normal, (weighted.T @ values).astype(np.float64)), dtype=np.float64
         )
         residual = np.abs(values - design @ solved.astype(np.float32))
-        scale = 1.4826 * float(np.median(residual[::4])) + 1e-3
+        scale = 1.4826 * float(np.median(residual)) + 1e-3
         weights = np.square(1 - np.minimum(np.square(residual / (4.685 * scale)), 1.0))
     return solved
 

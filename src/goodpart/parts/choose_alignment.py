@@ -29,7 +29,7 @@ from goodpart.parts.warp import inside_share, warp_part
 from goodpart.recipe import AlignSection, PartSection, Recipe
 
 # Good images on which alignments are proposed; all that are given confirm the best one.
-PROPOSED_ON = 48
+PROPOSED_ON = 40
 # Side of the square in which alignments are compared, and of the one for the outline.
 _SIDE = 96
 _OUTLINE_SIDE = 192
@@ -214,10 +214,9 @@ def _proposals(
 ) -> Iterator[_Trial]:
     """Every alignment that fits, run on the good images without any turn."""
     wanted = section.method
-    for method in ("circle", "ellipse"):
-        if wanted in ("auto", method):
-            for anchor in propose_anchors(views, circle=method == "circle"):
-                yield _anchor_trial(section, method, anchor, views)
+    methods = [method for method in ("circle", "ellipse") if wanted in ("auto", method)]
+    for circle, anchor in propose_anchors(views, [method == "circle" for method in methods]):
+        yield _anchor_trial(section, "circle" if circle else "ellipse", anchor, views)
     if wanted in ("auto", "template"):
         for rotation in ("none", "angle"):
             if section.rotation in ("auto", rotation):

@@ -50,15 +50,21 @@ class Anchor:
     radius: float
 
 
-def propose_anchors(views: Sequence[Views], *, circle: bool) -> list[Anchor]:
+def propose_anchors(
+    views: Sequence[Views], circles: Sequence[bool] = (False,)
+) -> list[tuple[bool, Anchor]]:
     """Rings that nearly all images show, most alike first.
 
     Parameters
     ----------
     views : sequence of Views
         Of good images.
-    circle : bool
-        Fit circles instead of ellipses.
+    circles : sequence of bool
+        Whether to fit circles or ellipses; both may be asked for.
+
+    Returns
+    -------
+    list of (circle, Anchor)
     """
     candidates = [find_ellipses(view.coarse) for view in views]
     looks = [
@@ -72,17 +78,18 @@ def propose_anchors(views: Sequence[Views], *, circle: bool) -> list[Anchor]:
         for look in found if found is not None else []:
             members, match = _gather(look, looks)
             rings[members] = match
-    anchors: list[Anchor] = []
+    anchors: list[tuple[bool, Anchor]] = []
     taken: list[tuple[int, ...]] = []
     for members, _ in sorted(rings.items(), key=lambda pair: -pair[1]):
-        if len(anchors) == _MOST_ANCHORS:
+        if len(taken) == _MOST_ANCHORS:
             break
         if any(_shared(members, other) > _ONE_RING for other in taken):
             continue
-        anchor = _fit(members, views, candidates, looks, circle)
-        if anchor is not None:
+        fitted = [(circle, _fit(members, views, candidates, looks, circle)) for circle in circles]
+        kept = [(circle, anchor) for circle, anchor in fitted if anchor is not None]
+        if kept:
             taken.append(members)
-            anchors.append(anchor)
+            anchors += kept
     return anchors
 
 

@@ -19,6 +19,7 @@ Frame = NDArray[np.float64]
 _LEVELS = 8
 # An outline is fitted on no more points than this.
 _POINTS = 80
+_LEAST_POINTS = 24
 _RAYS = 96
 _STEPS = 40
 # Half widths of the search around the ellipse, in radii, one for each refinement.
@@ -92,12 +93,16 @@ def find_ellipses(grey: NDArray[np.uint8], *, smallest: float = 0.1) -> list[Can
     if high - low < 4:
         return []
     found: list[tuple[float, Candidate]] = []
+    least = max(_LEAST_POINTS, 2 * smallest * min(grey.shape))
     for level in np.linspace(low, high, _LEVELS + 2)[1:-1]:
         _, binary = cv2.threshold(grey, float(level), 1, cv2.THRESH_BINARY)
         outlines, tree = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         if tree is None:
             continue
         for outline, node in zip(outlines, tree[0], strict=True):
+            # A convex outline has about as many pixels as its box has on two sides.
+            if len(outline) < least:
+                continue
             fitted = _fit(outline[:, 0, :], (grey.shape[0], grey.shape[1]), smallest)
             if fitted is not None:
                 # OpenCV walks along the pixels of the bright side: half a pixel too far out for
@@ -116,13 +121,10 @@ def _fit(
 ) -> tuple[float, Frame] | None:
     """Share of the outline on its ellipse, and the ellipse's frame; None where it is none."""
     height, width = shape
-    # A convex outline has about as many pixels as its box has on two sides.
-    if len(outline) < 2 * smallest * min(height, width) or len(outline) < 24:
-        return None
     x, y = outline[:, 0], outline[:, 1]
     inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
     points = outline[inside].astype(np.float32)
-    if len(points) < 24 or len(points) < 0.6 * len(outline):
+    if len(points) < _LEAST_POINTS or len(points) < 0.6 * len(outline):
         return None
     extent = points.max(axis=0) - points.min(axis=0)
     if extent.min() < smallest * min(height, width):
