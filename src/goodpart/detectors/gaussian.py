@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.base import Detector, PartPixels, State
+from goodpart.detectors.deviation import by_size, deviations, held_out_maps, in_deviations
 from goodpart.detectors.features import (
     CellFeatures,
     FeatureStore,
@@ -39,9 +39,6 @@ from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent
 
 BLOCK = 2
-# Added to a cell's deviation, as a share of the mean deviation: a cell that happened to be quiet
-# in the good images must not turn every whisper into a defect.
-DEVIATION_FLOOR = 0.3
 
 
 class Gaussian(Detector):
@@ -98,7 +95,7 @@ class Gaussian(Detector):
             Fewer than two images, or all of one source.
         """
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
-        members = _by_size(sources)
+        members = by_size(sources)
         if len(set(sources)) < 2:
             raise TrainingError(f"{self.name} needs good images from at least two sources")
         backbone = load_backbone(self.backbone)
@@ -109,18 +106,8 @@ class Gaussian(Detector):
             distances = self._fit_blocks(store, members, progress or silent)
         finally:
             store.close()
-        self.center_, self.spread_ = self._deviations(distances.mean(0), distances.std(0))
-        self.held_out_ = []
-        for same_size in members:
-            for group in same_size:
-                # Without the group's own distances, so that its maps stay those of a model
-                # that did not see it.
-                rest = _moments_without(distances, group)
-                center, spread = self._deviations(*rest)
-                for index in group:
-                    raw_map = self._finish(distances[index], center, spread)
-                    self.held_out_.append(HeldOut(int(index), raw_map))
-        self.held_out_.sort(key=lambda held: held.index)
+        self.center_, self.spread_ = deviations(distances.mean(0), distances.std(0), self.mask_)
+        self.held_out_ = held_out_maps(distances, members, self.mask_, self.map_smoothing)
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -129,7 +116,9 @@ class Gaussian(Detector):
         maps = []
         for image in images:
             distance = self._distance(self.cells_(image))
-            maps.append(self._finish(distance, self.center_, self.spread_))
+            maps.append(
+                in_deviations(distance, self.center_, self.spread_, self.mask_, self.map_smoothing)
+            )
         return maps
 
     def state(self) -> State:
@@ -245,39 +234,6 @@ class Gaussian(Detector):
             .reshape(rows, columns)
         )
 
-    def _deviations(
-        self, mean: NDArray[np.float32], deviation: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Centre and spread of held-out distances at every cell, smoothed over neighbours."""
-        center = self._blur(mean, 1.0)
-        spread = np.sqrt(self._blur(deviation**2, 1.0))
-        counted = spread if self.mask_ is None else spread[self.mask_]
-        floor = DEVIATION_FLOOR * float(counted.mean())
-        return center, np.asarray(spread + max(floor, 1e-6), dtype=np.float32)
-
-    def _finish(
-        self,
-        distance: NDArray[np.float32],
-        center: NDArray[np.float32],
-        spread: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        deviation = (distance - center) / spread
-        if self.mask_ is not None:
-            deviation = np.where(self.mask_, deviation, 0.0)
-        return self._blur(deviation.astype(np.float32), self.map_smoothing)
-
-    def _blur(self, values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        """Gaussian blur over the cells that count."""
-        if sigma <= 0:
-            return values
-        if self.mask_ is None:
-            blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-            return np.asarray(blurred, dtype=np.float32)
-        weight = self.mask_.astype(np.float32)
-        total = cv2.GaussianBlur(values * weight, (0, 0), sigma)
-        share = cv2.GaussianBlur(weight, (0, 0), sigma)
-        return np.where(self.mask_, total / np.maximum(share, 1e-6), 0.0).astype(np.float32)
-
 
 def _distances(centered: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[Any]:
     white = np.matmul(centered, whitening)
@@ -319,23 +275,6 @@ def left_out(white: NDArray[np.float32], images: int, weight: float = 0.0) -> ND
     squared = np.einsum("gqc,gqc->gq", flat, flat) + gain
     squared *= rest / images
     return np.sqrt(np.maximum(squared, 0)).astype(np.float32).reshape(groups, k, cells)
-
-
-def _by_size(sources: Sequence[str]) -> list[NDArray[np.intp]]:
-    """Indices of the images of each source, gathered by size: arrays (groups, k)."""
-    members: dict[str, list[int]] = {}
-    for index, source in enumerate(sources):
-        members.setdefault(source, []).append(index)
-    sizes = sorted({len(indices) for indices in members.values()})
-    return [np.array([m for m in members.values() if len(m) == size]) for size in sizes]
-
-
-def _moments_without(
-    distances: NDArray[np.float32], group: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation over all images but a group's."""
-    rest = np.delete(distances, group, axis=0)
-    return rest.mean(axis=0), rest.std(axis=0)
 
 
 def oas_shrinkage(covariance: NDArray[np.floating[Any]], samples: int) -> float:

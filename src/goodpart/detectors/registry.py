@@ -15,6 +15,7 @@ from goodpart.errors import RecipeError
 DETECTORS: dict[str, tuple[str, str]] = {
     "gaussian": ("goodpart.detectors.gaussian", "Gaussian"),
     "autoencoder": ("goodpart.detectors.autoencoder", "Autoencoder"),
+    "memory": ("goodpart.detectors.memory", "Memory"),
     "variation": ("goodpart.detectors.variation", "Variation"),
 }
 

@@ -1,0 +1,101 @@
+"""Distances in deviations from what held-out good parts show at the same place.
+
+What ``gaussian`` and ``memory`` share after their distances: some places of a part vary more than
+others, and a distance counts by how unusual it is where it is. Held-out maps are expressed in
+deviations that were taken without the image's own source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.detectors.base import HeldOut
+
+# Added to a cell's deviation, as a share of the mean deviation: a cell that happened to be quiet
+# in the good images must not turn every whisper into a defect.
+DEVIATION_FLOOR = 0.3
+# Sigma in cells over which centre and spread are shared with neighbours: with a hundred images
+# the estimate of a single cell is noisy.
+NEIGHBOURS = 1.0
+
+Cells = NDArray[np.float32]
+Mask = NDArray[np.bool_] | None
+
+
+def by_size(sources: Sequence[str]) -> list[NDArray[np.intp]]:
+    """Indices of the images of each source, gathered by the sources' sizes.
+
+    Returns
+    -------
+    list of ndarray of int, (groups, k)
+        One array for every number ``k`` of images that a source has.
+    """
+    members: dict[str, list[int]] = {}
+    for index, source in enumerate(sources):
+        members.setdefault(source, []).append(index)
+    sizes = sorted({len(indices) for indices in members.values()})
+    return [np.array([m for m in members.values() if len(m) == size]) for size in sizes]
+
+
+def deviations(mean: Cells, deviation: Cells, mask: Mask) -> tuple[Cells, Cells]:
+    """Centre and spread of held-out distances at every cell, (h, w) each."""
+    center = blur(mean, NEIGHBOURS, mask)
+    spread = np.sqrt(blur(deviation**2, NEIGHBOURS, mask))
+    counted = spread if mask is None else spread[mask]
+    floor = DEVIATION_FLOOR * float(counted.mean())
+    return center, np.asarray(spread + max(floor, 1e-6), dtype=np.float32)
+
+
+def in_deviations(
+    distance: Cells, center: Cells, spread: Cells, mask: Mask, smoothing: float
+) -> Cells:
+    """Distances (h, w) as smoothed deviations; 0 where cells do not count."""
+    deviation = (distance - center) / spread
+    if mask is not None:
+        deviation = np.where(mask, deviation, 0.0)
+    return blur(deviation.astype(np.float32), smoothing, mask)
+
+
+def held_out_maps(
+    distances: NDArray[np.float32],
+    members: list[NDArray[np.intp]],
+    mask: Mask,
+    smoothing: float,
+) -> list[HeldOut]:
+    """Maps of the training images by a model that did not see them.
+
+    Parameters
+    ----------
+    distances : ndarray of float32, (N, h, w)
+        Held-out distances.
+    members : list of ndarray of int, (groups, k)
+        See :func:`by_size`.
+    """
+    found = []
+    for same_size in members:
+        for group in same_size:
+            # Without the group's own distances, so that its maps stay those of a model that
+            # did not see it.
+            rest = np.delete(distances, group, axis=0)
+            center, spread = deviations(rest.mean(axis=0), rest.std(axis=0), mask)
+            for index in group:
+                raw_map = in_deviations(distances[index], center, spread, mask, smoothing)
+                found.append(HeldOut(int(index), raw_map))
+    return sorted(found, key=lambda held: held.index)
+
+
+def blur(values: Cells, sigma: float, mask: Mask) -> Cells:
+    """Gaussian blur over the cells that count; ``sigma`` in cells."""
+    if sigma <= 0:
+        return values
+    if mask is None:
+        blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(blurred, dtype=np.float32)
+    weight = mask.astype(np.float32)
+    total = cv2.GaussianBlur(values * weight, (0, 0), sigma)
+    share = cv2.GaussianBlur(weight, (0, 0), sigma)
+    return np.where(mask, total / np.maximum(share, 1e-6), 0.0).astype(np.float32)

@@ -1,0 +1,284 @@
+"""``memory``: how far each cell's features are from the nearest that a good part has shown.
+
+After Roth, Pemula, Zepeda, Schölkopf, Brox and Gehler, *Towards total recall in industrial
+anomaly detection* (PatchCore, 2022): a coreset of the good parts' features and the distance to
+the nearest. Three things are different:
+
+- The coreset is chosen from a pool of bounded size, so that neither time nor memory grows with
+  the number of images.
+- The place of a cell counts as two further features: on aligned parts a scratch is not excused
+  by an edge that looks like it elsewhere. ``place`` says how much, 0 for not at all.
+- Held-out distances need no second fit: every feature in the memory knows its source, and an
+  image is compared with those of other sources.
+
+The search is exact: one matrix product, with the memory's norms computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.detectors.backbones import Backbone
+from goodpart.detectors.base import Detector, PartPixels, State
+from goodpart.detectors.deviation import by_size, deviations, held_out_maps, in_deviations
+from goodpart.detectors.features import (
+    CellFeatures,
+    FeatureStore,
+    cell_mask,
+    load_backbone,
+    restored_backbone,
+    saved_backbone,
+)
+from goodpart.errors import ModelError, TrainingError
+from goodpart.progress import Progress, silent, track
+
+# Dimensions in which the coreset is chosen: distances in a random projection are nearly those of
+# the features (Johnson and Lindenstrauss), at a fraction of the time.
+PROJECTED = 32
+
+
+class Memory(Detector):
+    """Distance to the nearest good feature in a coreset.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"goodpart"``, or what :func:`goodpart.detectors.backbones.load_backbone` takes.
+    resolution : int
+        Longer side of the network's input in pixels.
+    size : int
+        Most features in the memory.
+    pool : int
+        Most features that the memory is chosen from.
+    place : float
+        How much the place counts: the distance, in typical deviations of one feature, between
+        opposite sides of the part.
+    smoothing : int
+        Features are averaged over this many cells squared.
+    map_smoothing : float
+        Sigma in cells of the Gaussian blur of the score map.
+    """
+
+    name = "memory"
+    summary = "distance to the nearest good feature in a coreset"
+    paper = "Roth et al., PatchCore (2022), https://arxiv.org/abs/2106.08265"
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "goodpart",
+        resolution: int = 384,
+        size: int = 3000,
+        pool: int = 60_000,
+        place: float = 20.0,
+        smoothing: int = 3,
+        map_smoothing: float = 0.8,
+    ) -> None:
+        self.backbone = backbone
+        self.resolution = resolution
+        self.size = size
+        self.pool = pool
+        self.place = place
+        self.smoothing = smoothing
+        self.map_smoothing = map_smoothing
+
+    def fit(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        workdir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.fit`.
+
+        Raises
+        ------
+        TrainingError
+            All images are of one source.
+        """
+        listener = progress or silent
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        members = by_size(sources)
+        owner = np.unique(sources, return_inverse=True)[1]
+        if owner.max() < 1:
+            raise TrainingError(f"{self.name} needs good images from at least two sources")
+        backbone = load_backbone(self.backbone)
+        shape = (images[0].shape[0], images[0].shape[1])
+        self._prepare(backbone, shape, cell_mask(mask, self._cells_for(backbone, shape).grid))
+        store = FeatureStore(self.cells_, images, progress)
+        try:
+            distances = self._fit_bank(store, owner, np.random.default_rng(seed), listener)
+        finally:
+            store.close()
+        self.center_, self.spread_ = deviations(distances.mean(0), distances.std(0), self.mask_)
+        self.held_out_ = held_out_maps(distances, members, self.mask_, self.map_smoothing)
+        return self
+
+    def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
+        """See :meth:`Detector.raw_maps`; in deviations from held-out good parts."""
+        self._check_fitted("bank_")
+        maps = []
+        for image in images:
+            distance = self._distance(self._with_place(self.cells_(image)))
+            maps.append(
+                in_deviations(distance, self.center_, self.spread_, self.mask_, self.map_smoothing)
+            )
+        return maps
+
+    def state(self) -> State:
+        """See :meth:`Detector.state`."""
+        self._check_fitted("bank_")
+        arrays: dict[str, NDArray[Any]] = {
+            "bank": self.bank_.astype(np.float16),
+            "scale": self.scale_,
+            "center": self.center_,
+            "spread": self.spread_,
+        }
+        if self.mask_ is not None:
+            arrays["mask"] = self.mask_
+        values = {"backbone": self.cells_.backbone.name, "size": list(self.size_)}
+        return State(arrays, saved_backbone(self.cells_.backbone), values)
+
+    def restore(self, state: State) -> Self:
+        """See :meth:`Detector.restore`."""
+        try:
+            height, width = state.values["size"]
+            backbone = restored_backbone(state, state.values["backbone"])
+            self._prepare(backbone, (height, width), state.arrays.get("mask"))
+            self.scale_ = state.arrays["scale"]
+            self._keep(state.arrays["bank"].astype(np.float32))
+            self.center_, self.spread_ = state.arrays["center"], state.arrays["spread"]
+        except KeyError as error:
+            raise ModelError(f"the memory model has no {error}") from None
+        if self.bank_.shape[1] != self.cells_.channels + 2:
+            raise ModelError("the memory model and its backbone do not belong together")
+        return self
+
+    def _cells_for(self, backbone: Backbone, size: tuple[int, int]) -> CellFeatures:
+        return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)
+
+    def _prepare(
+        self, backbone: Backbone, size: tuple[int, int], mask: NDArray[np.bool_] | None
+    ) -> None:
+        self.size_ = size
+        self.cells_ = self._cells_for(backbone, size)
+        self.mask_ = mask
+
+    def _fit_bank(
+        self,
+        store: FeatureStore,
+        owner: NDArray[np.intp],
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> NDArray[np.float32]:
+        """Choose the memory; return held-out distances (N, rows, columns)."""
+        images, rows, columns, _ = store.values.shape
+        counts = np.ones((rows, columns), bool) if self.mask_ is None else self.mask_
+        cells = np.flatnonzero(counts)
+        each = max(1, min(len(cells), self.pool // images))
+        self.scale_ = self._scales(store, cells, rng)
+        pool, owners = [], []
+        for index in range(images):
+            chosen = rng.choice(cells, each, replace=False)
+            values = self._with_place(store.image(index)).reshape(rows * columns, -1)
+            pool.append(values[chosen])
+            owners.append(np.full(each, owner[index]))
+        features, belongs = np.concatenate(pool), np.concatenate(owners)
+        chosen = greedy_coreset(features, self.size, rng, progress)
+        # Rounded as it will be saved, so that a loaded model gives the same scores.
+        self._keep(features[chosen].astype(np.float16).astype(np.float32))
+        belongs = belongs[chosen]
+        distances = np.zeros((images, rows, columns), np.float32)
+        for index in track(range(images), "calibrating", images, progress):
+            others = belongs != owner[index]
+            found = self._with_place(store.image(index))
+            distances[index] = self._distance(found, others)
+        return distances
+
+    def _scales(
+        self, store: FeatureStore, cells: NDArray[np.intp], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """One over the deviation of every channel, from a few images."""
+        some = rng.choice(len(store.values), min(16, len(store.values)), replace=False)
+        values = [store.image(i).reshape(-1, self.cells_.channels)[cells] for i in some]
+        spread = np.concatenate(values).std(axis=0)
+        return (1 / np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6))).astype(np.float32)
+
+    def _with_place(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features in units of their deviation, and the place as two further ones."""
+        rows, columns, channels = cells.shape
+        full = np.empty((rows, columns, channels + 2), np.float32)
+        np.multiply(cells, self.scale_, out=full[:, :, :channels])
+        side = max(rows, columns)
+        full[:, :, channels] = (np.arange(rows) * (self.place / side))[:, None]
+        full[:, :, channels + 1] = np.arange(columns) * (self.place / side)
+        return full
+
+    def _keep(self, bank: NDArray[np.float32]) -> None:
+        self.bank_ = bank
+        self._norms = np.einsum("ij,ij->i", bank, bank)
+
+    def _distance(
+        self, cells: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Distance (rows, columns) to the nearest feature of the memory that is allowed."""
+        bank, norms = self.bank_, self._norms
+        if allowed is not None and allowed.any():
+            bank, norms = bank[allowed], norms[allowed]
+        rows, columns, channels = cells.shape
+        flat = cells.reshape(-1, channels)
+        # |a - b|² = |a|² - 2ab + |b|²; |a|² does not change which is nearest.
+        nearest = (norms - 2 * (flat @ bank.T)).min(axis=1)
+        squared = np.einsum("ij,ij->i", flat, flat) + nearest
+        return np.sqrt(np.maximum(squared, 0)).reshape(rows, columns)
+
+
+def greedy_coreset(
+    features: NDArray[np.float32],
+    size: int,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> NDArray[np.intp]:
+    """Choose features so that none is far from a chosen one (k-centre greedy).
+
+    Parameters
+    ----------
+    features : ndarray of float32, (n, channels)
+    size : int
+        How many to choose, at most n.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of int, (size,)
+        Gonzalez (1985): within twice the best possible radius, here in a random projection.
+        Norms are computed once; each step is one matrix-vector product.
+    """
+    count, channels = features.shape
+    size = min(size, count)
+    if size == count:
+        return np.arange(count)
+    projection = rng.normal(size=(channels, PROJECTED)).astype(np.float32) / np.sqrt(PROJECTED)
+    low = features @ projection
+    norms = np.einsum("ij,ij->i", low, low)
+    chosen = np.empty(size, dtype=np.intp)
+    chosen[0] = rng.integers(count)
+    nearest = np.full(count, np.inf, np.float32)
+    for step in range(size):
+        if step % 100 == 0:
+            progress("choosing", step, size)
+        current = chosen[step]
+        np.minimum(nearest, norms - 2 * (low @ low[current]) + norms[current], out=nearest)
+        nearest[current] = -np.inf
+        if step + 1 < size:
+            chosen[step + 1] = int(nearest.argmax())
+    progress("choosing", size, size)
+    return chosen
