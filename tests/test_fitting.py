@@ -10,8 +10,16 @@ from PIL import Image
 
 from goodpart.errors import DataError
 from goodpart.fitting import PartSequence, complete_recipe, fit, gather
+from goodpart.parts.read import read_image
 from goodpart.parts.road import Road
-from goodpart.recipe import Recipe
+from goodpart.recipe import Recipe, parse_recipe
+
+PLAIN = {"align": {"method": "none"}, "checks": {"likeness": "off"}}
+
+
+def plain() -> Recipe:
+    """Parts stay where they are."""
+    return parse_recipe({**PLAIN, "limits": {"overkill": 0.05}})
 
 
 def write(folder: Path, count: int = 16, size: tuple[int, int] = (48, 64)) -> None:
@@ -97,3 +105,49 @@ def test_part_images_are_read_again_when_the_cache_is_full(tmp_path: Path) -> No
     for index in [0, 5, 3, 0, 1, -1]:
         assert np.array_equal(small[index], large[index])
     assert len(small._cache) <= 3
+
+
+def odd_ones(count: int = 40, odd: int = 2) -> np.ndarray:
+    """Good discs, the last few of them with a black bar."""
+    rng = np.random.default_rng(3)
+    images = rng.normal(120, 4, (count, 48, 48))
+    images[-odd:, 20:28, 8:40] = 0
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def test_images_that_stand_out_are_named_and_shown() -> None:
+    model = fit(odd_ones(), detector="variation", recipe=plain())
+    assert set(model.calibration["outliers"]) == {"array_00038", "array_00039"}
+    assert model.provenance["dropped"] == []
+    sheet = read_image(model.artifacts["outliers.png"]).pixels
+    assert sheet.ndim == 3 and min(sheet.shape[:2]) > 100
+    assert fit(odd_ones()[:-2], detector="variation", recipe=plain()).artifacts == {}
+
+
+def test_what_stands_out_is_dropped_when_asked_and_said() -> None:
+    kept = fit(odd_ones(), detector="variation", recipe=plain())
+    model = fit(odd_ones(), detector="variation", recipe=plain(), drop_outliers=True)
+    assert set(model.provenance["dropped"]) == {"array_00038", "array_00039"}
+    assert model.provenance["parts_used"] == 38
+    assert not set(model.provenance["dropped"]) & set(model.calibration["good_scores"])
+    assert "outliers.png" in model.artifacts, "the sheet shows what was dropped"
+    only_good = fit(odd_ones()[:-2], detector="variation", recipe=plain())
+    assert model.limits == only_good.limits
+    assert model.provenance["data_sha256"] == only_good.provenance["data_sha256"]
+    bar = odd_ones()[-1]
+    assert model.inspect(bar).score > kept.inspect(bar).score
+
+
+def test_an_escape_rate_in_the_recipe_takes_the_training_sides_defects(tmp_path: Path) -> None:
+    write(tmp_path / "Normal", count=30)
+    write(tmp_path / "Bar", count=12)
+    for path in (tmp_path / "Bar").iterdir():
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[20:26, 10:30] = 20
+        Image.fromarray(pixels).save(path)
+    recipe = parse_recipe({"limits": {"escape": 0.2, "overkill": 0.1}, **PLAIN})
+    model = fit(tmp_path, detector="variation", recipe=recipe)
+    assert 2 <= len(model.calibration["defect_scores"]) < 12
+    assert model.calibration["escape"] == 0.2
+    with pytest.raises(DataError, match="defective"):
+        fit(sorted((tmp_path / "Normal").iterdir()), detector="variation", recipe=recipe)

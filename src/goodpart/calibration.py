@@ -51,7 +51,7 @@ def set_limits(
             "look at them with: goodpart stats"
         )
     level = region_level([held.raw_map for held in held_out], mask)
-    story = {
+    story: dict[str, Any] = {
         "good_scores": {names[held.index]: s for held, s in zip(held_out, scores, strict=True)},
         "defect_scores": {},
         "held_out": detector.guarantee,

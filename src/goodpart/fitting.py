@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -16,11 +16,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.calibration import set_limits
+from goodpart.calibration import defect_files, score_defects, set_again, set_limits
+from goodpart.decision.pictures import png_bytes
 from goodpart.detectors import create_detector
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError
 from goodpart.model import Model
+from goodpart.parts.contact_sheet import contact_sheet
 from goodpart.parts.dataset import load_dataset
 from goodpart.parts.learn_road import learn_road
 from goodpart.parts.read import Source, read_image
@@ -31,6 +33,8 @@ from goodpart.recipe import Recipe
 # Part images kept decoded; beyond this the oldest are read again when needed.
 CACHE_BYTES = 512 * 2**20
 WHITE_LEVELS = (1023, 4095, 16383, 65535)
+OUTLIER_SHEET = "outliers.png"
+MOST_ON_SHEET = 60
 
 
 @dataclass
@@ -45,12 +49,15 @@ class TrainingImages:
         Source of each image, so that copies of one stay in one fold.
     left_out : list of (str, str)
         Name and reason.
+    sha256 : list of str
+        Of each source, once :func:`complete_recipe` has read them.
     """
 
     sources: list[Source]
     names: list[str]
     groups: list[str]
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    sha256: list[str] = field(default_factory=list)
 
 
 class PartSequence(Sequence[NDArray[Any]]):
@@ -96,6 +103,20 @@ class PartSequence(Sequence[NDArray[Any]]):
         assert pixels is not None  # only good parts that could be cut out are listed
         self.keep(index, pixels)
         return pixels
+
+    def without(self, left_out: Collection[int]) -> PartSequence:
+        """The same part images but for some."""
+        kept = [index for index in range(len(self)) if index not in left_out]
+        fewer = PartSequence(self._images, self._road, [self._pairs[index] for index in kept])
+        for place, index in enumerate(kept):
+            if index in self._cache:
+                fewer.keep(place, self._cache[index])
+        return fewer
+
+    def hashes(self) -> list[str]:
+        """SHA-256 of the images that the parts come from."""
+        used = sorted({source for source, _ in self._pairs})
+        return [self._images.sha256[source] for source in used]
 
     def part(self, index: int) -> PartImage:
         """The part image with its mask and transform, read afresh."""
@@ -168,6 +189,7 @@ def complete_recipe(
             images.left_out.append((images.names[index], str(error)))
             continue
         readable.append(index)
+        images.sha256.append(image.sha256)
         sizes.append((image.pixels.shape[0], image.pixels.shape[1]))
         grey.append(looks_grey(image.pixels))
         if image.pixels.dtype == np.uint16:
@@ -250,6 +272,8 @@ def fit(
     detector: str | None = None,
     recipe: Recipe | None = None,
     settings: dict[str, Any] | None = None,
+    drop_outliers: bool = False,
+    defects: str | Path | None = None,
     workdir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -265,6 +289,11 @@ def fit(
     recipe : Recipe, optional
     settings : dict, optional
         Further settings of the detector, over the recipe's.
+    drop_outliers : bool
+        Learn again without the images that stand out. What alignment and checks learned stays.
+    defects : path, optional
+        Folder of defective parts, for a recipe with ``limits.escape``; in class folders their
+        training side is taken by itself.
     workdir : path, optional
         Where a long training keeps checkpoints; interrupted, it goes on from there.
     progress : callable, optional
@@ -298,41 +327,93 @@ def fit(
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
     parts, names, groups, mask = cut_parts(images, Road(recipe, road_state), progress)
+    folder = None if workdir is None else Path(workdir)
     learner.fit(
-        parts,
-        groups=groups,
-        mask=mask,
-        seed=recipe.seed,
-        workdir=None if workdir is None else Path(workdir),
-        progress=progress,
+        parts, groups=groups, mask=mask, seed=recipe.seed, workdir=folder, progress=progress
     )
     limits, level, calibration = set_limits(learner, recipe, names, mask)
-    provenance = {
+    sheet = outlier_sheet(parts, names, calibration)
+    dropped = list(calibration["outliers"]) if drop_outliers else []
+    if dropped:
+        out = {index for index, name in enumerate(names) if name in set(dropped)}
+        parts = parts.without(out)
+        names = [name for index, name in enumerate(names) if index not in out]
+        groups = [group for index, group in enumerate(groups) if index not in out]
+        learner = create_detector(chosen, merged).fit(
+            parts,
+            groups=groups,
+            mask=mask,
+            seed=recipe.seed,
+            # Checkpoints of the first training belong to other images.
+            workdir=None if folder is None else folder / "without_outliers",
+            progress=progress,
+        )
+        limits, level, calibration = set_limits(learner, recipe, names, mask)
+    hashes = parts.hashes()
+    provenance: dict[str, Any] = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - begin, 2),
         "images_given": total,
         "parts_used": len(parts),
         "left_out": [{"name": name, "reason": reason} for name, reason in images.left_out],
-        "data_sha256": fingerprint(parts),
+        "dropped": dropped,
+        "image_sha256": hashes,
+        "data_sha256": fingerprint(hashes),
         "versions": versions(),
         "warnings": list(getattr(learner, "warnings_", [])),
     }
-    return Model(
+    model = Model(
         recipe,
         learner,
         limits,
         level,
         calibration,
         provenance,
-        artifacts=dict(getattr(learner, "artifacts_", {})),
+        artifacts={**getattr(learner, "artifacts_", {}), **sheet},
         road=road_state,
     )
+    if recipe.limits.escape is not None:
+        _limit_escapes(model, data, defects, progress)
+    model.provenance["seconds"] = round(time.perf_counter() - begin, 2)
+    return model
 
 
-def fingerprint(parts: Sequence[NDArray[Any]]) -> str:
-    """SHA-256 over the part images, whatever their order."""
-    digests = sorted(hashlib.sha256(part.tobytes()).hexdigest() for part in parts)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+def _limit_escapes(
+    model: Model, data: Any, defects: str | Path | None, progress: Progress | None
+) -> None:
+    """Set the limits for the escape rate that the recipe asks for."""
+    folder = defects if defects is not None else data
+    if not isinstance(folder, str | Path):
+        raise DataError("limits.escape needs defective images: give a folder of them as defects")
+    scores, problems = score_defects(model, defect_files(Path(folder)), progress)
+    model.provenance["warnings"] += [f"defective image left out: {text}" for text in problems]
+    story = {**model.calibration, "defect_scores": scores, "history": []}
+    model.limits, model.calibration = set_again(story, model.recipe.limits, why="trained")
+
+
+def outlier_sheet(
+    parts: Sequence[NDArray[Any]], names: Sequence[str], calibration: dict[str, Any]
+) -> dict[str, bytes]:
+    """A contact sheet of the good images that stand out, highest first, as a file of the model.
+
+    Returns
+    -------
+    dict of str to bytes
+        Empty where none stands out.
+    """
+    outliers = calibration["outliers"][:MOST_ON_SHEET]
+    if not outliers:
+        return {}
+    places = {name: index for index, name in enumerate(names)}
+    scores = calibration["good_scores"]
+    sheet = contact_sheet(
+        (parts[places[name]], f"{Path(name).name}\nscore {scores[name]:.4g}") for name in outliers
+    )
+    return {OUTLIER_SHEET: png_bytes(sheet)}
+
+
+def fingerprint(hashes: Sequence[str]) -> str:
+    """SHA-256 over the images' own, whatever their order."""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -64,7 +64,8 @@ def command(
         )
     manifest = read_manifest(model)
     story, limits = manifest["calibration"], Limits(**manifest["limits"])
-    before, problems = limits, []
+    before = limits
+    problems: list[str] = []
     if as_trained:
         wish, own = first_wish(story)
         limits, story = write_limits(model, story, wish, own=own, why="limits --as-trained")

@@ -20,6 +20,13 @@ def command(
         list[str] | None,
         typer.Option("--set", help="key=value over the recipe, such as limits.overkill=0.005."),
     ] = None,
+    drop_outliers: Annotated[
+        bool, typer.Option("--drop-outliers", help="Learn again without what stands out.")
+    ] = False,
+    defects: Annotated[
+        Path | None,
+        typer.Option("--defects", help="Folder of defective parts, for limits.escape."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summary as JSON (alone: to stdout).")
@@ -32,7 +39,7 @@ def command(
 
     Example: goodpart train data/caps --out models/caps
     """
-    from goodpart.fitting import fit
+    from goodpart.fitting import OUTLIER_SHEET, fit
     from goodpart.model import check_free
     from goodpart.recipe import Recipe, load_recipe, override
 
@@ -41,7 +48,15 @@ def command(
     recipe = override(recipe, settings or [])
     workdir = out.parent / f"{out.name}.training"
     with progress_bar() as progress:
-        model = fit(data, detector=detector, recipe=recipe, workdir=workdir, progress=progress)
+        model = fit(
+            data,
+            detector=detector,
+            recipe=recipe,
+            drop_outliers=drop_outliers,
+            defects=defects,
+            workdir=workdir,
+            progress=progress,
+        )
     model.save(out, force=force)
     shutil.rmtree(workdir, ignore_errors=True)  # the model is whole: nothing is left to resume
     summary = summarize(model, out)
@@ -58,8 +73,14 @@ def command(
         f"in {summary['seconds']:.1f} s -> {out}"
     )
     say.print(f"limit {model.limits.ng:.4g}: " + "; ".join(model.calibration["notes"]))
+    for name in model.provenance["dropped"]:
+        say.print(f"stood out, left out and learned again without: {name}", style="yellow")
     for name in model.calibration["outliers"]:
         say.print(f"stands out: {name}", style="yellow")
+    if OUTLIER_SHEET in model.artifacts:
+        say.print(f"look at them: {out / OUTLIER_SHEET}", style="yellow")
+    if model.calibration["outliers"] and not drop_outliers:
+        say.print("left in; to learn without them add --drop-outliers", style="yellow")
 
 
 def summarize(model: Any, out: Path) -> dict[str, Any]:
@@ -69,8 +90,11 @@ def summarize(model: Any, out: Path) -> dict[str, Any]:
         "detector": model.detector.name,
         "parts": model.provenance["parts_used"],
         "left_out": model.provenance["left_out"],
+        "dropped": model.provenance["dropped"],
         "warnings": model.provenance["warnings"],
         "seconds": model.provenance["seconds"],
         "limits": {"ok": model.limits.ok, "ng": model.limits.ng},
-        "calibration": {k: v for k, v in model.calibration.items() if k != "good_scores"},
+        "calibration": {
+            k: v for k, v in model.calibration.items() if k not in ("good_scores", "defect_scores")
+        },
     }
