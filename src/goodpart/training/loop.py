@@ -7,6 +7,7 @@ and a training that was interrupted ends like one that was not.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, field
@@ -143,6 +144,8 @@ def train(
     TrainingError
         The loss is not a finite number.
     """
+    # What precision is used is told in the outcome; Fabric would print it for each network.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     precision = choose_precision(schedule.precision)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     modules, optimizers = dict(task.modules), dict(task.optimizers)

@@ -1,0 +1,415 @@
+"""``autoencoder``: a network that restores good parts; what it cannot restore is a defect.
+
+Two presets share everything but the network and how a residual becomes a score: ``restore``, the
+default, and ``seed``, the small network that goodpart continues. Every number of a preset is a
+setting. Networks are trained with torch and run, also here, in onnxruntime.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.decision.maps import resize_mask, score_of
+from goodpart.detectors.autoencoder_data import (
+    Splits,
+    common_shape,
+    looks_alike_turned,
+    normalise,
+    prepare,
+    pretraining_images,
+    split,
+)
+from goodpart.detectors.autoencoder_presets import (
+    Augment,
+    Configuration,
+    Scoring,
+    configure,
+    setting_names,
+)
+from goodpart.detectors.autoencoder_residual import Moments, Normal, features
+from goodpart.detectors.autoencoder_scores import (
+    WRAPPED_LIMIT,
+    heatmap,
+    variance_score,
+    wrapped_heatmap,
+    wrapped_score,
+)
+from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.engine import Network
+from goodpart.errors import ModelError
+from goodpart.parts.road import resize_part
+from goodpart.progress import Progress, track
+
+if TYPE_CHECKING:
+    from goodpart.detectors.autoencoder_training import Trained
+
+
+@dataclass
+class _Member:
+    """A trained network and what good parts look like to it."""
+
+    network: Network
+    normal: Normal | None = None
+
+
+class Autoencoder(Detector):
+    """Restores a part and compares.
+
+    Settings left at ``None`` are as the preset says; see
+    :class:`~goodpart.detectors.autoencoder_presets.Configuration` for what they mean.
+
+    Parameters
+    ----------
+    preset : "restore" or "seed"
+    weights : str, optional
+        Folder with ``encoder_epoch_30.pth`` and ``decoder_epoch_30.pth`` to start from (preset
+        ``seed``); with ``epochs=0`` they are used as they are.
+    pretrain : str, optional
+        Data folder of other good parts to train on first.
+    pretrain_epochs : int
+    precision : "auto", "32-true" or "bf16-mixed"
+        Of training; inspecting always computes in 32 bit.
+    max_minutes : float, optional
+        Time budget of each network's training.
+    """
+
+    name = "autoencoder"
+    summary = (
+        "restores good parts with a small network trained from nothing; draws what it expected"
+    )
+    paper = (
+        "restore: Zavrtanik et al., DRAEM (2021), Schlüter et al., Natural synthetic anomalies "
+        "(2022); seed: denoising autoencoder, Vincent et al. (2008)"
+    )
+
+    def __init__(
+        self,
+        *,
+        preset: str = "restore",
+        size: int | None = None,
+        epochs: int | None = None,
+        batch: int | None = None,
+        rate: float | None = None,
+        course: Literal["constant", "cosine"] | None = None,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        noise: float | None = None,
+        augment: Augment | None = None,
+        corrupt: bool | None = None,
+        variational: bool | None = None,
+        divergence: float | None = None,
+        ssim: float | None = None,
+        widths: tuple[int, ...] | None = None,
+        skips: tuple[int, ...] | None = None,
+        networks: int | None = None,
+        patience: int | None = None,
+        scoring: Scoring | None = None,
+        weights: str | None = None,
+        pretrain: str | None = None,
+        pretrain_epochs: int = 10,
+        precision: Literal["auto", "32-true", "bf16-mixed"] = "auto",
+        max_minutes: float | None = None,
+    ) -> None:
+        self.preset = preset
+        self.size, self.epochs, self.batch = size, epochs, batch
+        self.rate, self.course, self.weight_decay, self.clip = rate, course, weight_decay, clip
+        self.noise, self.augment, self.corrupt = noise, augment, corrupt
+        self.variational, self.divergence = variational, divergence
+        self.ssim = ssim
+        self.widths, self.skips, self.networks = widths, skips, networks
+        self.patience, self.scoring = patience, scoring
+        self.weights, self.pretrain, self.pretrain_epochs = weights, pretrain, pretrain_epochs
+        self.precision, self.max_minutes = precision, max_minutes
+        made = self.configuration()  # wrong numbers are an error now, not after an hour
+        if weights is not None and made.network != "seed":
+            raise ValueError("weights: published weights belong to the preset seed")
+
+    def configuration(self) -> Configuration:
+        """The preset with this detector's settings in their places."""
+        return configure(self.preset, {name: getattr(self, name) for name in setting_names()})
+
+    @property
+    def own_limit(self) -> float | None:  # type: ignore[override]
+        """13.0 for the wrapped score, which it belongs to; ``None`` otherwise."""
+        return WRAPPED_LIMIT if self.configuration().scoring == "wrapped" else None
+
+    def fit(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        workdir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train the networks and take statistics of held-out parts; see :meth:`Detector.fit`."""
+        from goodpart.training import require_torch
+
+        require_torch()
+        made = self.configuration()
+        self.shape_ = common_shape(images[0], made)
+        self.mask_ = None if mask is None else resize_mask(mask, self.shape_[1:])
+        listed = track(range(len(images)), "preparing", len(images), progress)
+        prepared = [self._for_training(images[index]) for index in listed]
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        splits = split(sources, made)
+        self.guarantee = splits.guarantee
+        self.turns_ = (
+            looks_alike_turned(prepared)
+            if made.augment == "auto"
+            else (made.augment == "rotations" and self.shape_[1] == self.shape_[2])
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            trained = self._train(prepared, splits, seed, workdir or Path(temporary), progress)
+        self.weights_ = [one.weights for one in trained]
+        self.files_ = [one.onnx for one in trained]
+        self.layers_ = trained[0].layers
+        self.artifacts_ = {name: data for one in trained for name, data in one.curves.items()}
+        self.members_ = [_Member(Network(one.onnx)) for one in trained]
+        self.trainings_ = [_summary(one) for one in trained]
+        self.warnings_ = []
+        self.held_out_ = []
+        for member, held in zip(self.members_, splits.held_out, strict=True):
+            self._calibrate(member, prepared, held, progress)
+        self.held_out_.sort(key=lambda held: held.index)
+        self._look_for_collapse(prepared, splits)
+        return self
+
+    def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
+        """See :meth:`Detector.raw_maps`; maps have the size that the network sees."""
+        self._check_fitted("members_")
+        return [self._map(self._prepare(image), self.members_) for image in images]
+
+    def score(self, raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
+        """See :meth:`Detector.score`: the seed's scores are variances of large differences."""
+        kind = self.configuration().scoring
+        peak = score_of(raw_map, mask)
+        if kind == "peak" or not np.isfinite(peak):
+            return peak
+        counted = (
+            raw_map
+            if mask is None
+            else raw_map[resize_mask(mask, (raw_map.shape[0], raw_map.shape[1]))]
+        )
+        return variance_score(counted) if kind == "variance" else wrapped_score(counted)
+
+    def reconstruct(self, image: PartPixels) -> PartPixels:
+        """What the networks expected to see.
+
+        Returns
+        -------
+        ndarray of uint8, (H, W) or (H, W, 3) RGB
+            Of the image's size; grey where the network sees grey.
+        """
+        self._check_fitted("members_")
+        small = resize_part(image, self.shape_[1:])
+        prepared = self._prepare(image)
+        drawn = np.mean([_run(m.network, prepared) for m in self.members_], axis=0)
+        drawn = drawn.transpose(1, 2, 0)
+        if self.configuration().network == "seed":
+            drawn = drawn * 255
+        else:
+            level, spread = normalise(small, self.mask_)[1:]
+            drawn = drawn * spread + level
+        bytes_ = np.rint(np.clip(drawn, 0, 255)).astype(np.uint8)
+        height, width = image.shape[:2]
+        full: Any = cv2.resize(bytes_, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(full)
+
+    def state(self) -> State:
+        """See :meth:`Detector.state`."""
+        self._check_fitted("members_")
+        arrays = {
+            f"network_{index}/{name}": values
+            for index, weights in enumerate(self.weights_)
+            for name, values in weights.items()
+        }
+        for index, member in enumerate(self.members_):
+            if member.normal is not None:
+                arrays[f"normal_{index}/mean"] = member.normal.mean
+                arrays[f"normal_{index}/deviation"] = member.normal.deviation
+        if self.mask_ is not None:
+            arrays["mask"] = self.mask_
+        return State(
+            arrays=arrays,
+            files={f"network_{i}.onnx": data for i, data in enumerate(self.files_)},
+            values={
+                "configuration": asdict(self.configuration()),
+                "input": list(self.shape_),
+                "turns": bool(self.turns_),
+                "layers": self.layers_,
+                "parameters": sum(layer["parameters"] for layer in self.layers_),
+                "trainings": self.trainings_,
+            },
+        )
+
+    def restore(self, state: State) -> Self:
+        """See :meth:`Detector.restore`."""
+        arrays, values = state.arrays, state.values
+        try:
+            channels, height, width = values["input"]
+            self.shape_ = (int(channels), int(height), int(width))
+            self.layers_, self.trainings_ = values["layers"], values["trainings"]
+            self.turns_ = bool(values["turns"])
+            self.files_ = [state.files[f"network_{i}.onnx"] for i in range(len(state.files))]
+            self.mask_ = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
+            self.weights_, self.members_ = [], []
+            for index, data in enumerate(self.files_):
+                own = f"network_{index}/"
+                self.weights_.append(
+                    {k.removeprefix(own): v for k, v in arrays.items() if k.startswith(own)}
+                )
+                normal = None
+                if self.configuration().network == "restore":
+                    stem = f"normal_{index}/"
+                    normal = Normal(arrays[f"{stem}mean"], arrays[f"{stem}deviation"])
+                self.members_.append(_Member(Network(data), normal))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"the autoencoder's state is incomplete: {error!r}") from None
+        return self
+
+    def _train(
+        self,
+        prepared: list[NDArray[Any]],
+        splits: Splits,
+        seed: int,
+        folder: Path,
+        progress: Progress | None,
+    ) -> list[Trained]:
+        from goodpart.detectors.autoencoder_training import Job, train_network
+
+        job = Job(
+            configuration=self.configuration(),
+            shape=self.shape_,
+            turns=self.turns_,
+            seed=seed,
+            folder=folder,
+            precision=self.precision,
+            max_minutes=self.max_minutes,
+            weights=self.weights,
+        )
+        earlier: list[NDArray[Any]] = []
+        if self.pretrain is not None:
+            found = pretraining_images(self.pretrain, self.shape_[0])
+            earlier = [self._for_training(image) for image in found]
+        return [
+            train_network(
+                job,
+                [prepared[i] for i in learned],
+                [prepared[i] for i in watched],
+                name=f"network_{number}",
+                pretraining=earlier,
+                pretrain_epochs=self.pretrain_epochs,
+                early_stop=splits.may_stop,
+                progress=progress,
+            )
+            for number, (learned, watched) in enumerate(
+                zip(splits.learned, splits.watched, strict=True)
+            )
+        ]
+
+    def _calibrate(
+        self,
+        member: _Member,
+        prepared: list[NDArray[Any]],
+        held: Sequence[int],
+        progress: Progress | None,
+    ) -> None:
+        """Held-out maps of one network; a part's own residual is left out of its statistics."""
+        if self.configuration().network == "seed":
+            for index in track(held, "calibrating", len(held), progress):
+                self.held_out_.append(HeldOut(index, self._map(prepared[index], [member])))
+            return
+
+        def stacks() -> Iterable[tuple[int, NDArray[np.float32]]]:
+            for index in held:
+                image = _channels_first(prepared[index])
+                yield index, features(image, _run(member.network, prepared[index]))
+
+        moments: Moments | None = None
+        for _, stack in track(stacks(), "comparing", len(held), progress):
+            moments = moments or Moments.empty(stack.shape)
+            moments.add(stack)
+        assert moments is not None
+        member.normal = moments.normal(turns=self.turns_)
+        if len(held) < 2:
+            return
+        for index, stack in track(stacks(), "calibrating", len(held), progress):
+            raw_map = moments.without(stack).normal(turns=self.turns_).score_map(stack)
+            self.held_out_.append(HeldOut(index, raw_map))
+
+    def _look_for_collapse(self, prepared: list[NDArray[Any]], splits: Splits) -> None:
+        from goodpart.training.collapse import compare
+
+        scale = 255 if self.configuration().network == "seed" else 1
+        for member, held in zip(self.members_, splits.held_out, strict=True):
+            pairs = (
+                (
+                    _channels_first(prepared[index]) / scale,
+                    _run(member.network, prepared[index]),
+                )
+                for index in held
+            )
+            warning = compare(pairs).warning()
+            if warning is not None:
+                self.warnings_.append(warning)
+
+    def _prepare(self, image: PartPixels) -> NDArray[Any]:
+        """(H, W, C) as the network takes it: 0..255 for the seed, else normalised float32."""
+        return prepare(image, self.shape_, self.configuration(), self.mask_)
+
+    def _for_training(self, image: PartPixels) -> NDArray[Any]:
+        """The same in half the memory, since all of them are kept."""
+        prepared = self._prepare(image)
+        return prepared.astype(np.float16) if prepared.dtype == np.float32 else prepared
+
+    def _map(self, prepared: NDArray[Any], members: list[_Member]) -> NDArray[np.float32]:
+        made = self.configuration()
+        if made.network == "seed":
+            output = _run(members[0].network, prepared)[0]
+            image = np.rint(prepared[..., 0]).astype(np.uint8)
+            draw = wrapped_heatmap if made.scoring == "wrapped" else heatmap
+            return draw(image, output)
+        image = _channels_first(prepared)
+        maps = []
+        for member in members:
+            assert member.normal is not None
+            maps.append(member.normal.score_map(features(image, _run(member.network, prepared))))
+        return np.mean(maps, axis=0, dtype=np.float32)
+
+
+def _channels_first(prepared: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(prepared.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _run(network: Network, prepared: NDArray[Any]) -> NDArray[np.float32]:
+    """One image through one network: (C', H, W). Bytes are brought to 0..1."""
+    given = _channels_first(prepared)[None]
+    if prepared.dtype == np.uint8:
+        given /= np.float32(255)
+    return network(given)[0][0]
+
+
+def _summary(trained: Trained) -> dict[str, Any]:
+    """A training in a few JSON values."""
+    outcome = trained.outcome
+    if outcome is None:
+        return {"epochs": 0}
+    last = outcome.history[-1]
+    return {
+        "epochs": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+        "stopped": outcome.stopped,
+        "seconds": round(outcome.seconds, 1),
+        "precision": outcome.precision,
+        **{name: last[name] for name in last if "/" in name},
+    }

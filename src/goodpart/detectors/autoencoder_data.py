@@ -1,0 +1,206 @@
+"""How part images become what the autoencoder's networks see, and who learns from which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from goodpart.detectors.autoencoder_presets import Configuration
+from goodpart.detectors.base import PartPixels
+from goodpart.errors import DataError, ImageError
+from goodpart.parts.dataset import folds, load_dataset
+from goodpart.parts.read import read_image
+from goodpart.parts.road import resize_part
+
+Shape = tuple[int, int, int]
+
+# With this many good images a part of its own decides when to stop; with fewer, the part that
+# limits are set from does so too.
+ENOUGH_FOR_THREE = 50
+# Images of the left-out fold whose loss is watched while training: for the curve alone.
+WATCHED = 24
+# Grey levels added to an image's spread: a nearly empty image is not blown up to full contrast.
+_SPREAD_FLOOR = 8.0
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Indices of the images for each network.
+
+    Parameters
+    ----------
+    learned : list of list of int
+        Learned from.
+    watched : list of list of int
+        Their loss is followed while training.
+    held_out : list of list of int
+        Never learned from: for statistics and limits.
+    may_stop : bool
+        Whether the watched images may decide when training stops.
+    guarantee : str
+        See :class:`goodpart.detectors.Detector`.
+    """
+
+    learned: list[list[int]]
+    watched: list[list[int]]
+    held_out: list[list[int]]
+    may_stop: bool
+    guarantee: str
+
+
+def split(sources: Sequence[str], made: Configuration) -> Splits:
+    """Who learns from which images: everything of one source stays together.
+
+    With several networks each leaves one fold out, whose parts it then scores; nothing is stopped
+    early, so those scores are honest. With one network, two tenths of the sources set limits, and
+    another tenth (of fewer than 50 images: the same two tenths) says when to stop.
+
+    Raises
+    ------
+    DataError
+        Fewer than two sources.
+    """
+    count = len(set(sources))
+    if count < 2:
+        raise DataError(
+            "the autoencoder needs good images of at least two sources: "
+            "one to learn from, one to compare with"
+        )
+    if made.networks > 1:
+        return _crossed(sources, min(made.networks, count), stop=made.patience is not None)
+    fold_of = folds(sources, min(10, count))
+    held_folds = {0, 1} if count >= 10 else {0}
+    stop_folds = {2} if len(sources) >= ENOUGH_FOR_THREE and count >= 10 else held_folds
+    held = [i for i, fold in enumerate(fold_of) if fold in held_folds]
+    watched = [i for i, fold in enumerate(fold_of) if fold in stop_folds]
+    learned = [i for i, fold in enumerate(fold_of) if fold not in held_folds | stop_folds]
+    return Splits([learned], [watched], [held], True, "split")
+
+
+def _crossed(sources: Sequence[str], networks: int, *, stop: bool) -> Splits:
+    fold_of = folds(sources, networks)
+    found = Splits([], [], [], stop, "cross-fitted")
+    for number in range(networks):
+        held = [i for i, fold in enumerate(fold_of) if fold == number]
+        learned = [i for i, fold in enumerate(fold_of) if fold != number]
+        watched = held[:WATCHED]
+        if stop:
+            # The left-out fold must not decide when to stop: a part of the others does.
+            tenth = folds([sources[i] for i in learned], min(10, len(learned)))
+            watched = [i for i, fold in zip(learned, tenth, strict=True) if fold == 0]
+            learned = [i for i, fold in zip(learned, tenth, strict=True) if fold != 0] or learned
+        found.learned.append(learned)
+        found.watched.append(watched)
+        found.held_out.append(held)
+    return found
+
+
+def common_shape(image: PartPixels, made: Configuration) -> Shape:
+    """Channels, height and width of what the network sees."""
+    if made.network == "seed":
+        return (1, made.size, made.size)
+    height, width = image.shape[:2]
+    multiple = 4 * 2 ** (len(made.widths) - 1)
+    scale = made.size / max(height, width)
+    sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (height, width)]
+    return (1 if image.ndim == 2 else 3, sides[0], sides[1])
+
+
+def prepare(
+    image: PartPixels, shape: Shape, made: Configuration, mask: NDArray[np.bool_] | None
+) -> NDArray[Any]:
+    """A part image as a network takes it.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, or float32 0..255; (H, W) or (H, W, 3) RGB
+    shape : (int, int, int)
+        Channels, height, width.
+    made : Configuration
+    mask : ndarray of bool, (height, width), optional
+        True where pixels count for the normalisation.
+
+    Returns
+    -------
+    ndarray, (height, width, channels)
+        uint8 grey for the seed, else float32 with zero mean and unit spread.
+    """
+    if made.network == "seed":
+        grey: Any = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        small = resize_part(np.asarray(grey), shape[1:])
+        return np.rint(small).astype(np.uint8)[..., None]
+    return normalise(resize_part(image, shape[1:]), mask)[0]
+
+
+def normalise(
+    image: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], float, float]:
+    """Zero mean and unit spread, so that the light's strength does not matter.
+
+    Returns
+    -------
+    (pixels, level, spread)
+        float32 (H, W, C); what was subtracted and divided by.
+    """
+    wide = image.astype(np.float32)
+    wide = wide[..., None] if wide.ndim == 2 else wide
+    counted = wide if mask is None else wide[mask]
+    level = float(counted.mean())
+    spread = float(counted.std()) + _SPREAD_FLOOR
+    return (wide - np.float32(level)) / np.float32(spread), level, spread
+
+
+def looks_alike_turned(images: Sequence[NDArray[Any]]) -> bool:
+    """Whether quarter turns of these parts look like other parts: they may then be shown turned.
+
+    Parts that lie in any orientation have a mean image that equals its own quarter turn but for
+    chance; a mark that always sits at the same place does not.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, (H, W, C)
+    """
+    if images[0].shape[0] != images[0].shape[1]:
+        return False
+    count = len(images)
+    total = np.zeros(images[0].shape, dtype=np.float64)
+    squares = np.zeros_like(total)
+    for image in images:
+        total += image
+        squares += np.square(image, dtype=np.float64)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    deviation = np.maximum(deviation, np.rot90(deviation)) + 0.05 * (images[0].std() + 1e-6)
+    apart = np.abs(mean - np.rot90(mean)) / deviation
+    return bool(np.quantile(apart, 0.999) < 1.0 + 4.0 * np.sqrt(2.0 / count))
+
+
+def pretraining_images(folder: str, channels: int) -> list[NDArray[Any]]:
+    """The good training images of another data folder, grey or colour as asked.
+
+    Raises
+    ------
+    DataError
+        The folder holds none that can be read.
+    """
+    found: list[NDArray[Any]] = []
+    for item in load_dataset(folder).train_good():
+        try:
+            pixels = read_image(item.path).pixels
+        except ImageError:
+            continue  # pretraining takes what it can get; these images judge nothing
+        if pixels.dtype == np.uint16:
+            pixels = (pixels // 257).astype(np.uint8)
+        if channels == 3 and pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        elif channels == 1 and pixels.ndim == 3:
+            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        found.append(pixels)
+    if not found:
+        raise DataError(f"{folder}: no readable good images to pretrain on")
+    return found

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodpart.detectors.autoencoder_corrupt import corrupt
+from goodpart.detectors.autoencoder_data import looks_alike_turned, normalise, split
+from goodpart.detectors.autoencoder_presets import configure
+from goodpart.detectors.autoencoder_residual import Moments, features
+from goodpart.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.sampled_from(["restore", "seed"]))
+@settings(max_examples=60, deadline=None)
+def test_no_source_is_learned_from_and_held_out(numbers: list[int], preset: str) -> None:
+    sources = [str(number) for number in numbers]
+    made = configure(preset, {})
+    if len(set(sources)) < 2:
+        with pytest.raises(DataError):
+            split(sources, made)
+        return
+    found = split(sources, made)
+    for learned, watched, held in zip(found.learned, found.watched, found.held_out, strict=True):
+        assert learned and held
+        assert not {sources[i] for i in learned} & {sources[i] for i in held}
+        if found.may_stop:
+            assert not {sources[i] for i in learned} & {sources[i] for i in watched}
+    if preset == "restore":
+        assert sorted(i for held in found.held_out for i in held) == list(range(len(sources)))
+
+
+def test_stopping_early_never_looks_at_the_parts_that_set_limits() -> None:
+    sources = [str(i) for i in range(60)]
+    for made in (configure("restore", {"patience": 3}), configure("seed", {"patience": 3})):
+        found = split(sources, made)
+        assert found.may_stop
+        for watched, held in zip(found.watched, found.held_out, strict=True):
+            assert watched and not set(watched) & set(held)
+
+
+def test_normalising_takes_out_light() -> None:
+    image = RNG.integers(0, 120, (32, 32)).astype(np.uint8)
+    plain, _, _ = normalise(image, None)
+    bright, _, _ = normalise(image + 100, None)
+    assert np.allclose(plain, bright, atol=1e-5)
+    assert abs(float(plain.mean())) < 1e-5
+
+
+def test_parts_in_any_orientation_may_be_turned_and_marked_ones_not() -> None:
+    rows, columns = np.mgrid[:32, :32]
+    ring = np.cos(np.hypot(rows - 15.5, columns - 15.5))
+    free, marked = [], []
+    for _ in range(40):
+        image = (ring + RNG.normal(0, 0.1, (32, 32)))[..., None].astype(np.float32)
+        free.append(image)
+        with_mark = image.copy()
+        with_mark[4:8, 14:18] += 2
+        marked.append(with_mark)
+    assert looks_alike_turned(free)
+    assert not looks_alike_turned(marked)
+    assert not looks_alike_turned([image[:16] for image in free])
+
+
+def test_corruption_stays_inside_its_mask() -> None:
+    image = RNG.normal(0, 1, (64, 64, 1)).astype(np.float32)
+    for seed in range(20):
+        dirty, mask = corrupt(image, [image], np.random.default_rng(seed))
+        change = np.abs(dirty - image)[..., 0]
+        assert dirty.dtype == np.float32 and set(np.unique(mask)) <= {0.0, 1.0}
+        assert (change[mask == 1] > 0.1).all()
+        assert mask.mean() < 0.5
+
+
+def test_a_shift_of_two_pixels_is_tolerated_and_a_spot_is_not() -> None:
+    columns = np.arange(48) * np.ones((48, 1))
+    edge = (columns > 20).astype(np.float32)[None]
+    moved = np.roll(edge, 2, axis=2)
+    moved[:, :, :4] = 0
+    assert features(moved, edge)[:, 6:-6, 6:-6].max() < 0.02
+    spot = edge.copy()
+    spot[0, 20:26, 6:12] = 1
+    assert features(spot, edge).max() > 0.3
+
+
+def test_moments_without_a_stack_are_as_if_it_never_came() -> None:
+    stacks = [RNG.random((2, 16, 16), dtype=np.float32) for _ in range(5)]
+    every, most = Moments.empty((2, 16, 16)), Moments.empty((2, 16, 16))
+    for index, stack in enumerate(stacks):
+        every.add(stack)
+        if index != 2:
+            most.add(stack)
+    left = every.without(stacks[2]).normal(turns=False)
+    assert np.allclose(left.mean, most.normal(turns=False).mean, atol=1e-6)
+    assert np.allclose(left.deviation, most.normal(turns=False).deviation, atol=1e-5)
+
+
+def test_turned_statistics_look_the_same_from_every_side() -> None:
+    moments = Moments.empty((1, 16, 16))
+    moments.add(RNG.random((1, 16, 16), dtype=np.float32))
+    moments.add(RNG.random((1, 16, 16), dtype=np.float32))
+    mean = moments.normal(turns=True).mean
+    assert np.allclose(mean, np.rot90(mean, axes=(1, 2)), atol=1e-6)
+    assert np.allclose(mean, mean[:, :, ::-1], atol=1e-6)
