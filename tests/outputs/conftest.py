@@ -83,3 +83,6 @@ class MemorySpool:
 
     def give_up(self, message: int, error: str) -> None:
         self.rows[message].state = "failed"
+
+    def outputs_waiting(self) -> dict[str, int]:
+        return {"scripted": sum(row.state == "pending" for row in self.rows)}

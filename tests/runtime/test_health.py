@@ -45,6 +45,17 @@ def test_a_problem_blocks_until_it_is_gone_and_is_said_once(
     assert health.state == "running" and answer(health)["reason"] is None
 
 
+def test_a_step_that_never_returns_blocks_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health({})
+    health.phase("running")
+    with health.at_work("the database"):
+        assert health.state == "running"
+        monkeypatch.setattr("goodpart.runtime.health.STUCK", -1.0)
+        assert health.state == "blocked"
+        assert "the database: no answer" in (health.reason or "")
+    assert health.state == "running"
+
+
 def test_a_full_disk_gives_up_its_reserve_for_the_alarm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from tests.runtime.conftest import Running, encoded
 
-from goodpart.decision import Verdict
+from goodpart.decision import Inspection, Verdict
 from goodpart.errors import GoodpartError
 from goodpart.model import Model
+from goodpart.outputs.result_files import result_files
 from goodpart.records import Records, RecordsUnavailable
 from goodpart.runtime import watch as watch_module
 from goodpart.runtime.handoff import Handoff
@@ -369,6 +370,25 @@ def test_without_a_database_images_stay_claimed_and_are_judged_once_when_it_retu
     assert line.watcher.health.state == "running"
     assert result.read_text() == "result : Good\n"
     assert len(line.records()) == 3
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_stop_the_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(inspection: Inspection, *args: object, **named: object) -> dict[str, bytes]:
+        if inspection.part == "a" and inspection.reason is None:
+            raise ValueError("no such colour")
+        return result_files(inspection, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("goodpart.runtime.handoff.result_files", broken)
+    line = run()
+    line.drop("a.png", encoded(1))
+    line.finished(1)
+    line.drop("b.png", encoded(2))
+    line.finished(2)
+    said = [(r.inspection.verdict, r.inspection.reason) for r in line.records()]
+    assert said == [(Verdict.NOT_JUDGED, "output error"), (Verdict.OK, None)]
+    assert line.put_away("quarantine") == ["a.png"]
 
 
 def test_stopping_while_blocked_leaves_the_image_for_the_next_start(

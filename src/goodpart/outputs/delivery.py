@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -101,6 +102,9 @@ class Spool(Protocol):
     def give_up(self, message: int, error: str) -> None:
         """Never try again; the message stays, as failed."""
 
+    def outputs_waiting(self) -> Mapping[str, int]:
+        """How many messages wait, by output."""
+
 
 class Dispatcher:
     """Sends what the spool holds for one output, in a thread of its own.
@@ -109,15 +113,24 @@ class Dispatcher:
     ----------
     output : Output
     spool : Spool
+
+    Attributes
+    ----------
+    error : str or None
+        Why the receiver is not reached now.
+    waiting : int
+        Messages in the spool, a second ago.
     """
 
     def __init__(self, output: Output, spool: Spool) -> None:
         self.output = output
         self.error: str | None = None
+        self.waiting = 0
         self._spool = spool
         self._stop = threading.Event()
         self._bell = threading.Event()
         self._failures = 0
+        self._next_count = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"goodpart-{output.name}", daemon=True
         )
@@ -142,6 +155,7 @@ class Dispatcher:
             self._bell.clear()
             try:
                 pause = self._deliver()
+                self._count()
             except GoodpartError as error:
                 # The database is away: the watcher itself reports that.
                 log.debug("%s: %s", self.output.name, error)
@@ -150,6 +164,11 @@ class Dispatcher:
                 self._bell.wait(1.0)
             elif pause > 0:
                 self._stop.wait(pause)
+
+    def _count(self) -> None:
+        if time.monotonic() >= self._next_count:
+            self.waiting = self._spool.outputs_waiting().get(self.output.name, 0)
+            self._next_count = time.monotonic() + 1.0
 
     def _deliver(self) -> float | None:
         """Send what is due; returns the seconds to pause, ``None`` where nothing was due."""

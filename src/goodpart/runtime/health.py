@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from goodpart.decision import Verdict
 from goodpart.runtime.inspector import Timings
 
 log = logging.getLogger("goodpart.watch")
+
+STUCK = 10.0
+"""Seconds after which a step that has not returned counts as blocked."""
 
 RESERVE = 256 * 1024
 """Bytes kept free for the alarm on a disk that fills up."""
@@ -34,6 +39,7 @@ class Health:
         self._about = dict(about)
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
+        self._at_work: dict[int, tuple[str, float]] = {}
         self._phase = "starting"
         self._since = _now()
         self._last: dict[str, Any] | None = None
@@ -47,13 +53,30 @@ class Health:
     @property
     def state(self) -> str:
         """``starting``, ``running``, ``blocked`` or ``stopped``."""
-        return "blocked" if self._problems and self._phase != "stopped" else self._phase
+        return "blocked" if self.reason and self._phase != "stopped" else self._phase
 
     @property
     def reason(self) -> str | None:
         """What blocks the line."""
+        now = time.monotonic()
         with self._lock:
-            return "; ".join(self._problems.values()) or None
+            reasons = list(self._problems.values())
+            for step, since in self._at_work.values():
+                if now - since > STUCK and step not in self._problems:
+                    reasons.append(f"{step}: no answer for {now - since:.0f} s")
+        return "; ".join(reasons) or None
+
+    @contextmanager
+    def at_work(self, step: str) -> Iterator[None]:
+        """This thread is at a step: one that takes very long blocks the line too."""
+        thread = threading.get_ident()
+        with self._lock:
+            self._at_work[thread] = (step, time.monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work.pop(thread, None)
 
     def phase(self, phase: str) -> None:
         """The watcher starts, runs or has stopped."""
@@ -110,8 +133,8 @@ class Health:
         more : mapping
             What others know: the queue, the outputs, the timings.
         """
+        state = {"state": self.state, "reason": self.reason}
         with self._lock:
-            problems = dict(self._problems)
             answer = {
                 "updated": _now(),
                 "since": self._since,
@@ -123,7 +146,6 @@ class Health:
                 "last": self._last,
                 "file_to_result": {"count": self._results, "seconds": round(self._seconds, 6)},
             }
-        state = {"state": self.state, "reason": "; ".join(problems.values()) or None}
         return {**state, **answer, **more}
 
 

@@ -30,6 +30,9 @@ PASSED_OVER = ("*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdown
 STALLED = 10
 """A file that its writer is known to hold open must stand still for so many times ``settle``."""
 
+WINDOWS_IN_USE = 32
+"""On Windows a file that its writer holds open cannot be renamed: it is not whole yet."""
+
 Fingerprint = tuple[int, int, int, int]
 
 
@@ -209,9 +212,11 @@ class Inbox:
                 self._candidates.pop(path, None)
                 os.stat(self.folder)  # raises where it is the inbox that has gone
                 continue
-            except OSError:
+            except OSError as error:
                 self._schedule(candidate, time.monotonic() + self._settings.settle)
-                raise
+                if getattr(error, "winerror", None) != WINDOWS_IN_USE:
+                    raise
+                continue
             if arrival is not None:
                 room -= 1
                 yield arrival

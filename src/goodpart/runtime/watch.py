@@ -26,7 +26,7 @@ from goodpart.decision import Inspection
 from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.outputs.delivery import Dispatcher, Output
-from goodpart.records import Message, Record, Records, RecordsUnavailable
+from goodpart.records import Message, Record, Records, RecordsError, RecordsUnavailable
 from goodpart.records.images import Encoded
 from goodpart.runtime.events import Events, is_network_share, system_events
 from goodpart.runtime.handoff import Handoff
@@ -151,16 +151,9 @@ class Watcher:
 
     def answer(self) -> dict[str, Any]:
         """The health answer."""
-        outputs: dict[str, dict[str, Any]] = {
-            d.output.name: {"waiting": 0, "error": d.error} for d in self._dispatchers
+        outputs = {
+            d.output.name: {"waiting": d.waiting, "error": d.error} for d in self._dispatchers
         }
-        if outputs and self._records is not None:
-            try:
-                for name, waiting in self._records.outputs_waiting().items():
-                    outputs.setdefault(name, {"error": None})["waiting"] = waiting
-            except GoodpartError as error:
-                for entry in outputs.values():
-                    entry.update(waiting=-1, error=str(error))
         return self.health.answer(
             {
                 "queue": {"inbox": self._inbox.waiting, "claimed": len(self._queue)},
@@ -182,7 +175,9 @@ class Watcher:
         threads = [threading.Thread(target=self._guard(self._take_in), name="goodpart-inbox")]
         threads[0].start()
         try:
-            self._records = self._insist("the database", self._open_records)
+            self._records = self._insist(
+                "the database", self._open_records, (OSError, RecordsUnavailable)
+            )
             self._dispatchers = [Dispatcher(output, self._records) for output in outputs]
             for dispatcher in self._dispatchers:
                 dispatcher.start()
@@ -222,13 +217,19 @@ class Watcher:
 
         return guarded
 
-    def _insist(self, step: str, work: Callable[[], T]) -> T:
+    def _insist(
+        self,
+        step: str,
+        work: Callable[[], T],
+        errors: tuple[type[Exception], ...] = (OSError, RecordsError, MemoryError),
+    ) -> T:
         """Do a step of the line, again and again until it succeeds: nothing is given up."""
         trouble = False
         while True:
             try:
-                done = work()
-            except (OSError, RecordsUnavailable, MemoryError) as error:
+                with self.health.at_work(step):
+                    done = work()
+            except errors as error:
                 if self._stop.is_set():
                     raise _Stopped from None
                 trouble = True
@@ -337,8 +338,16 @@ class Watcher:
         inspections = self._insist(
             "the inbox", lambda: self._judge.judge(arrival, self._stop.is_set)
         )
-        self._insist("the results", lambda: self._stage(arrival, inspections))
-        encoded = [records.images.encode(inspection) for inspection in inspections]
+        try:
+            encoded = self._prepare(arrival, inspections)
+        except _Stopped:
+            raise
+        except Exception as error:
+            # A picture that cannot be drawn must not stop the line at this image for ever.
+            log.exception("%s: no results can be drawn", arrival.source)
+            why = f"no results can be drawn: {type(error).__name__}: {_line(error)}"
+            inspections = [self._judge.refuse(arrival, "output error", why)]
+            encoded = self._prepare(arrival, inspections)
         kept = {i.id: e.kept for i, e in zip(inspections, encoded, strict=True)}
         messages = self._messages(arrival, inspections)
         known = self._insist(
@@ -354,7 +363,15 @@ class Watcher:
         )
         self._finish(arrival, known, encoded)
 
+    def _prepare(self, arrival: Arrival, inspections: Sequence[Inspection]) -> list[Encoded]:
+        """Everything that a verdict shows and keeps, before it stands."""
+        records = self._records
+        assert records is not None
+        self._insist("the results", lambda: self._stage(arrival, inspections))
+        return [records.images.encode(inspection) for inspection in inspections]
+
     def _stage(self, arrival: Arrival, inspections: Sequence[Inspection]) -> None:
+        self._handoff.discard(arrival)
         start = time.perf_counter()
         self._handoff.stage(arrival, inspections)
         spent = (time.perf_counter() - start) * 1e3
