@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "watch": ("goodpart.cli.watch", "The line: judge every image that arrives, once."),
     "info": ("goodpart.cli.info", "Show a model: layers, recipe, limits, provenance."),
     "limits": ("goodpart.cli.limits", "Show the limits and their cost; set them again."),
+    "tune": ("goodpart.cli.tune", "Compare presets and hyperparameters: table, chart."),
     "bench": ("goodpart.cli.bench", "Time a model and its memory on this machine."),
     "records": ("goodpart.cli.records", "List, count, export and prune what was recorded."),
     "review": ("goodpart.cli.review", "Record a person's verdict on a part."),
