@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +106,7 @@ class Watcher:
             spared=(self._shelves.done, self._shelves.ng, self._shelves.quarantine),
         )
         self._queue = ClaimQueue(self._name_of)
+        self._encoders = ThreadPoolExecutor(self._settings.workers, "goodpart-encoder")
         self.health = Health(
             {
                 "station": line.station,
@@ -197,6 +199,7 @@ class Watcher:
             self._queue.close()
             for thread in threads:
                 thread.join()
+            self._encoders.shutdown()
             for dispatcher in self._dispatchers:
                 dispatcher.stop()
             if self._records is not None:
@@ -364,11 +367,12 @@ class Watcher:
         self._finish(arrival, known, encoded)
 
     def _prepare(self, arrival: Arrival, inspections: Sequence[Inspection]) -> list[Encoded]:
-        """Everything that a verdict shows and keeps, before it stands."""
+        """Everything that a verdict shows and keeps, before it stands: both at the same time."""
         records = self._records
         assert records is not None
+        encoded = self._encoders.submit(lambda: [records.images.encode(i) for i in inspections])
         self._insist("the results", lambda: self._stage(arrival, inspections))
-        return [records.images.encode(inspection) for inspection in inspections]
+        return encoded.result()
 
     def _stage(self, arrival: Arrival, inspections: Sequence[Inspection]) -> None:
         self._handoff.discard(arrival)
