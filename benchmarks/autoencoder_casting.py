@@ -1,0 +1,130 @@
+"""What the autoencoder is worth, and what it costs: both presets on three data sets.
+
+Run with::
+
+    python benchmarks/autoencoder_casting.py DATA=../shared/data [RUNS=casting:restore,...] \
+        [WORK=folder]
+
+``DATA`` is the folder that holds the data sets. A run is ``set:preset`` or ``set:preset:epochs``.
+Models are kept in ``WORK``: stopped and called again, finished trainings are not repeated. Each
+step is a process of its own, as on the command line, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from results import write_table
+
+RUNS = (
+    "casting:restore",
+    "magnetic_tile:restore",
+    "grid:restore",
+    "casting:seed",
+    "magnetic_tile:seed:5",
+    "grid:seed:5",
+)
+COLUMNS = (
+    "data set",
+    "preset",
+    "image AUROC",
+    "pixel AUROC",
+    "AUPRO",
+    "overkill",
+    "escape",
+    "training",
+    "s/image p50",
+    "p95",
+    "peak memory",
+)
+
+
+def run(arguments: list[str]) -> dict[str, Any]:
+    """Call goodpart in a process of its own: seconds, processor seconds and peak MiB."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-m", "goodpart", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"failed: {' '.join(command)}")
+    return {
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+    }
+
+
+def measure(data: Path, name: str, preset: str, epochs: str | None, work: Path) -> dict[str, Any]:
+    """Train and evaluate, or take what an earlier call left."""
+    label = "-".join(part for part in (name, preset, epochs) if part)
+    model, figures, costs = work / label, work / f"{label}.json", work / f"{label}.cost.json"
+    if not costs.is_file():
+        arguments = ["train", str(data / name), "--out", str(model), "--detector", "autoencoder"]
+        arguments += ["--set", f"preset={preset}"]
+        arguments += ["--set", f"epochs={epochs}"] if epochs else []
+        cost = run([*arguments, "--force"])
+        costs.write_text(json.dumps(cost), encoding="utf-8")
+    judging = run(["evaluate", str(model), str(data / name), "--json", str(figures)])
+    found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
+    found["training"] = json.loads(costs.read_text(encoding="utf-8"))
+    found["judging"] = judging
+    return found
+
+
+def row(name: str, preset: str, epochs: str | None, found: dict[str, Any]) -> list[str]:
+    """Cells as they are to be read."""
+
+    def figure(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    def share(rate: dict[str, Any]) -> str:
+        return "–" if rate["rate"] is None else f"{rate['rate']:.1%} ({rate['count']}/{rate['n']})"
+
+    training, seconds = found["training"], found["seconds_per_image"]
+    return [
+        name,
+        f"{preset}, {epochs} epochs" if epochs else preset,
+        figure(found["image_auroc"]),
+        figure(found["pixel_auroc"]),
+        figure(found["aupro"]),
+        share(found["overkill"]),
+        share(found["escape"]),
+        f"{training['seconds']:.0f} s ({training['cpu_seconds']:.0f} s processor)",
+        f"{seconds['p50']:.3f}",
+        f"{seconds['p95']:.3f}",
+        f"{training['peak_mib']:.0f} MiB train, {found['judging']['peak_mib']:.0f} MiB judge",
+    ]
+
+
+def main() -> None:
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    if "DATA" not in given:
+        sys.exit("DATA=folder: the one that holds casting, magnetic_tile and grid")
+    work = Path(given.get("WORK", "autoencoder-benchmark"))
+    work.mkdir(parents=True, exist_ok=True)
+    runs = given["RUNS"].split(",") if "RUNS" in given else RUNS
+    rows = []
+    for text in runs:
+        name, preset, epochs = (*text.split(":"), None)[:3]
+        found = measure(Path(given["DATA"]), str(name), str(preset), epochs, work)
+        rows.append(row(str(name), str(preset), epochs, found))
+        print("  ".join(rows[-1]), flush=True)
+        # Written after every run: the long ones may be stopped.
+        write_table(
+            "autoencoder_casting",
+            title="The autoencoder: trained from nothing on good images alone",
+            columns=COLUMNS,
+            rows=rows,
+            command="python benchmarks/autoencoder_casting.py DATA=folder of the data sets",
+        )
+
+
+if __name__ == "__main__":
+    main()
