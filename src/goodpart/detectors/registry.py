@@ -19,7 +19,7 @@ DETECTORS: dict[str, tuple[str, str]] = {
     "variation": ("goodpart.detectors.variation", "Variation"),
 }
 
-DEFAULT = "variation"
+DEFAULT = "gaussian"
 
 
 def detector_names() -> list[str]:
