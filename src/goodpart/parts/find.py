@@ -183,7 +183,7 @@ class TrayFinder:
         else:
             spots = self.spots.locate(grey)
             found = self._named(self.spots, grey, spots, skipped, name)
-        if not any(one.seen or (one.problem and one.problem[0] == "not located") for one in found):
+        if all(one.problem is not None and one.problem[0] == "empty" for one in found):
             message = f"{name}: no part is found on this tray"
             return [Found(None, np.eye(3), size, problem=("no part", message))]
         return found
