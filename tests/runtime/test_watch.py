@@ -17,7 +17,7 @@ from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.outputs.result_files import result_files
 from goodpart.records import Records, RecordsUnavailable
-from goodpart.runtime import watch as watch_module
+from goodpart.runtime import judging
 from goodpart.runtime.handoff import Handoff
 from goodpart.runtime.linefile import parse_line_file
 from goodpart.runtime.shelves import Shelves
@@ -287,7 +287,7 @@ def die_at_second_rename(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CRASHES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "claimed, not judged": lambda m: die_before(m, watch_module.Judge, "judge"),
+    "claimed, not judged": lambda m: die_before(m, judging.Judge, "judge"),
     "judged, not staged": lambda m: die_before(m, Handoff, "stage"),
     "staged, not recorded": lambda m: die_before(m, Records, "record"),
     "recorded, nothing in place": lambda m: die_after(m, Records, "record"),
@@ -427,13 +427,13 @@ def test_a_queue_that_is_full_leaves_the_rest_in_the_inbox(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    judge = watch_module.Judge.judge
+    judge = judging.Judge.judge
 
     def slow(self: object, *args: object) -> object:
         go_on.wait(20)
         return judge(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(watch_module.Judge, "judge", slow)
+    monkeypatch.setattr(judging.Judge, "judge", slow)
     line = run(watch={"queue": 3})
     for seed in range(8):
         line.drop(f"{seed}.png", encoded(seed))
