@@ -104,7 +104,7 @@ class RoundAligner:
         reach = min(self._size) / 2 / self._radius
         polar = polar_of(views.fine, rescaled(frame, views.fine_factor), reach)
         assert self._angle is not None
-        return turned(frame, angle_between(polar, self._angle)[0])
+        return turned(frame, angle_between(polar, self._angle).angle)
 
 
 def fit_anchor(views: Views, candidate: Candidate, *, circle: bool) -> tuple[Frame, float] | None:

@@ -7,6 +7,7 @@ Turning the part shifts its polar picture along the angle, so one correlation ov
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -17,6 +18,11 @@ from goodpart.parts.ellipse import Frame
 
 ANGLES = 360
 RINGS = 32
+# Angles (in steps) that are clearly different, and how much worse they must fit, typically.
+_APART = 25
+_ONE_ANGLE = 0.65
+# Least correlation of what is turned; noise has none.
+_ALIKE = 0.4
 
 
 def polar_of(grey: NDArray[Any], frame: Frame, reach: float) -> NDArray[np.float32]:
@@ -53,23 +59,54 @@ def polar_of(grey: NDArray[Any], frame: Frame, reach: float) -> NDArray[np.float
     return np.asarray(values / (np.linalg.norm(values) + 1e-6), dtype=np.float32)
 
 
-def angle_between(
-    polar: NDArray[np.float32], reference: NDArray[np.float32]
-) -> tuple[float, float]:
-    """Angle by which a part is turned against the reference, and the correlation there.
+@dataclass(frozen=True)
+class Turn:
+    """By how much a part is turned against the reference.
 
-    Returns
-    -------
-    (angle, correlation)
-        Radians, in the direction from x to y; correlation at most 1.
+    Parameters
+    ----------
+    angle : float
+        Radians, in the direction from x to y.
+    match : float
+        Correlation at that angle, at most 1.
+    second : float
+        The highest correlation at any clearly different angle.
     """
+
+    angle: float
+    match: float
+    second: float
+
+
+def angle_between(polar: NDArray[np.float32], reference: NDArray[np.float32]) -> Turn:
+    """The turn of a part from its polar picture and that of the good parts."""
     spectrum = np.fft.rfft(polar, axis=0) * np.conj(np.fft.rfft(reference, axis=0))
     likeness = np.fft.irfft(spectrum.sum(axis=1), n=len(polar))
     best = int(likeness.argmax())
     left, peak, right = likeness[best - 1], likeness[best], likeness[(best + 1) % len(polar)]
     bend = left - 2 * peak + right
     shift = 0.5 * (left - right) / bend if bend < -1e-12 else 0.0
-    return float((best + shift) * 2 * np.pi / len(polar)), float(peak)
+    apart = np.abs((np.arange(ANGLES) - best + ANGLES // 2) % ANGLES - ANGLES // 2)
+    return Turn(
+        angle=float((best + shift) * 2 * np.pi / len(polar)),
+        match=float(peak),
+        second=float(likeness[apart > _APART].max()),
+    )
+
+
+def has_one_angle(polars: Sequence[NDArray[np.float32]]) -> bool:
+    """Whether parts look like each other at one angle only.
+
+    A part that repeats itself around the middle (vanes, a polished ring) fits nearly as well at
+    other angles: turning it would be a guess, and a wrong one makes a good part look defective.
+    One half of the parts is compared with what was learned from the other half.
+    """
+    if len(polars) < 4:
+        return False
+    reference = learn_reference(polars[::2])
+    turns = [angle_between(polar, reference) for polar in polars[1::2]]
+    alike = np.median([turn.match for turn in turns]) > _ALIKE
+    return bool(alike and np.median([t.second / max(t.match, 1e-6) for t in turns]) < _ONE_ANGLE)
 
 
 def turned(frame: Frame, angle: float) -> Frame:
@@ -85,12 +122,12 @@ def learn_reference(polars: Sequence[NDArray[np.float32]], rounds: int = 4) -> N
     turning all parts to the mean and taking the mean.
     """
     few = polars[:: max(1, len(polars) // 12)]
-    likeness = [sum(angle_between(other, one)[1] for other in few) for one in few]
+    likeness = [sum(angle_between(other, one).match for other in few) for one in few]
     reference = few[int(np.argmax(likeness))]
     for _ in range(rounds):
         turned_back = [
             np.roll(
-                polar, -round(angle_between(polar, reference)[0] * ANGLES / (2 * np.pi)), axis=0
+                polar, -round(angle_between(polar, reference).angle * ANGLES / (2 * np.pi)), axis=0
             )
             for polar in polars
         ]

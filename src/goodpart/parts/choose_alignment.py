@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from goodpart.errors import DataError
 from goodpart.parts.align import create_aligner
 from goodpart.parts.align_template import learn_template
-from goodpart.parts.angle import learn_reference, polar_of
+from goodpart.parts.angle import has_one_angle, learn_reference, polar_of
 from goodpart.parts.choose_anchor import Anchor, propose_anchors
 from goodpart.parts.ellipse import rescaled
 from goodpart.parts.outline import OUTLINE_REACH, outline_of
@@ -298,6 +298,8 @@ def _with_rotation(trial: _Trial, wanted: str, views: Sequence[Views]) -> _Trial
             frame = matrix[:2] @ np.array([[half, 0, half], [0, half, half], [0, 0, 1]])
             polars.append(polar_of(view.fine, rescaled(frame, view.fine_factor), 1.0))
     if not polars:
+        return plain
+    if wanted == "auto" and not has_one_angle(polars):
         return plain
     section = trial.section.model_copy(update={"rotation": "angle"})
     arrays = {**trial.arrays, "angle": learn_reference(polars)}

@@ -28,7 +28,7 @@ def warp_part(
     """
     height, width = size
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    factor = int(scale)
+    factor = int(scale + 1e-6)
     if factor >= 2:
         pixels, matrix = _averaged(pixels, matrix, size, factor)
     warped: Any = cv2.warpAffine(
@@ -50,7 +50,10 @@ def _averaged(
     x, y = (matrix @ corners)[:2]
     left, right = _window(x.min(), x.max(), pixels.shape[1], factor)
     top, bottom = _window(y.min(), y.max(), pixels.shape[0], factor)
-    window = pixels[top:bottom, left:right]
+    window = pixels[top : min(bottom, pixels.shape[0]), left : min(right, pixels.shape[1])]
+    missing = bottom - top - window.shape[0], right - left - window.shape[1]
+    if any(missing):
+        window = cv2.copyMakeBorder(window, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
     reduced: Any = cv2.resize(
         window,
         ((right - left) // factor, (bottom - top) // factor),
@@ -67,11 +70,14 @@ def _averaged(
 
 
 def _window(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
-    """Whole pixels that cover low..high inside 0..side, a multiple of ``factor`` of them."""
-    first = int(np.clip(np.floor(low) - factor, 0, max(0, side - factor)))
-    last = int(np.clip(np.ceil(high) + 1 + factor, first + factor, side))
-    count = max(1, (last - first) // factor)
-    return first, min(side, first + count * factor)
+    """Whole pixels that cover low..high as far as 0..side does, a multiple of ``factor`` of them:
+    the last few may lie beyond ``side``. They begin where the first pixel's own block does."""
+    first = round(low - (factor - 1) / 2) - factor
+    if first < 0:
+        first %= factor
+    first = min(first, side - 1)
+    last = int(np.clip(np.ceil(high) + 1 + factor, first + 1, side))
+    return first, first + -(-(last - first) // factor) * factor
 
 
 def inside_share(
