@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.decision.maps import score_of
-from goodpart.errors import NotFittedError
+from goodpart.errors import NotFittedError, TrainingError
 from goodpart.progress import Progress
 
 PartPixels = NDArray[Any]
@@ -118,6 +118,27 @@ class Detector(ABC):
             Where a long training keeps checkpoints and curves; interrupted, it goes on from there.
         progress : callable, optional
         """
+
+    def extend(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn more good part images, in seconds, without those learned before.
+
+        :attr:`held_out_` is then that of these images alone, each scored as by a model that saw
+        everything but its group. Changes the detector in place.
+
+        Raises
+        ------
+        TrainingError
+            This detector cannot.
+        """
+        raise TrainingError(
+            f"{self.name} cannot learn more images later: train it again with all of them"
+        )
 
     @abstractmethod
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:

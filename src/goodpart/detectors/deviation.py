@@ -8,6 +8,7 @@ deviations that were taken without the image's own source.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -41,10 +42,43 @@ def by_size(sources: Sequence[str]) -> list[NDArray[np.intp]]:
     return [np.array([m for m in members.values() if len(m) == size]) for size in sizes]
 
 
-def deviations(mean: Cells, deviation: Cells, mask: Mask) -> tuple[Cells, Cells]:
+@dataclass(frozen=True)
+class Moments:
+    """Mean and deviation of held-out distances at every cell, which images can join and leave.
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+    mean, deviation : ndarray of float32, (h, w)
+    """
+
+    count: int
+    mean: Cells
+    deviation: Cells
+
+    @classmethod
+    def of(cls, distances: NDArray[np.float32]) -> Moments:
+        """Of distances (N, h, w)."""
+        return cls(len(distances), distances.mean(axis=0), distances.std(axis=0))
+
+    def plus(self, other: Moments, sign: int = 1) -> Moments:
+        """With the images of another; without them where ``sign`` is -1."""
+        count = self.count + sign * other.count
+        total, squares = (a + sign * b for a, b in zip(self._sums(), other._sums(), strict=True))
+        mean = total / count
+        variance = np.maximum(squares / count - mean**2, 0)
+        return Moments(count, mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+
+    def _sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        mean, deviation = self.mean.astype(np.float64), self.deviation.astype(np.float64)
+        return self.count * mean, self.count * (mean**2 + deviation**2)
+
+
+def deviations(moments: Moments, mask: Mask) -> tuple[Cells, Cells]:
     """Centre and spread of held-out distances at every cell, (h, w) each."""
-    center = blur(mean, NEIGHBOURS, mask)
-    spread = np.sqrt(blur(deviation**2, NEIGHBOURS, mask))
+    center = blur(moments.mean, NEIGHBOURS, mask)
+    spread = np.sqrt(blur(moments.deviation**2, NEIGHBOURS, mask))
     counted = spread if mask is None else spread[mask]
     floor = DEVIATION_FLOOR * float(counted.mean())
     return center, np.asarray(spread + max(floor, 1e-6), dtype=np.float32)
@@ -63,10 +97,11 @@ def in_deviations(
 def held_out_maps(
     distances: NDArray[np.float32],
     members: list[NDArray[np.intp]],
+    moments: Moments,
     mask: Mask,
     smoothing: float,
 ) -> list[HeldOut]:
-    """Maps of the training images by a model that did not see them.
+    """Maps of images by a model that did not see them.
 
     Parameters
     ----------
@@ -74,14 +109,16 @@ def held_out_maps(
         Held-out distances.
     members : list of ndarray of int, (groups, k)
         See :func:`by_size`.
+    moments : Moments
+        Of all images that the model has seen, these among them.
     """
     found = []
     for same_size in members:
         for group in same_size:
             # Without the group's own distances, so that its maps stay those of a model that
             # did not see it.
-            rest = np.delete(distances, group, axis=0)
-            center, spread = deviations(rest.mean(axis=0), rest.std(axis=0), mask)
+            rest = moments.plus(Moments.of(distances[group]), -1)
+            center, spread = deviations(rest, mask)
             for index in group:
                 raw_map = in_deviations(distances[index], center, spread, mask, smoothing)
                 found.append(HeldOut(int(index), raw_map))

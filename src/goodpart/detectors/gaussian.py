@@ -26,7 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.detectors.base import Detector, PartPixels, State
-from goodpart.detectors.deviation import by_size, deviations, held_out_maps, in_deviations
+from goodpart.detectors.deviation import (
+    Moments,
+    by_size,
+    deviations,
+    held_out_maps,
+    in_deviations,
+)
 from goodpart.detectors.features import (
     CellFeatures,
     FeatureStore,
@@ -106,8 +112,31 @@ class Gaussian(Detector):
             distances = self._fit_blocks(store, members, progress or silent)
         finally:
             store.close()
-        self.center_, self.spread_ = deviations(distances.mean(0), distances.std(0), self.mask_)
-        self.held_out_ = held_out_maps(distances, members, self.mask_, self.map_smoothing)
+        self._learned(distances, members, Moments.of(distances))
+        return self
+
+    def extend(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.extend`.
+
+        Means and covariances become those of all images, as exactly as the saved whitening tells
+        the earlier covariances. What held-out parts show at each cell is taken from the earlier
+        images as it was then, without the little that the new ones change in it.
+        """
+        self._check_fitted("whitening_")
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        members = by_size(sources)
+        store = FeatureStore(self.cells_, images, progress)
+        try:
+            distances = self._extend_blocks(store, members, progress or silent)
+        finally:
+            store.close()
+        self._learned(distances, members, self.moments_.plus(Moments.of(distances)))
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -127,12 +156,17 @@ class Gaussian(Detector):
         arrays: dict[str, NDArray[Any]] = {
             "mean": self.mean_,
             "whitening": self.whitening_.astype(np.float16),
-            "center": self.center_,
-            "spread": self.spread_,
+            "weight": self.weight_,
+            "distance_mean": self.moments_.mean,
+            "distance_deviation": self.moments_.deviation,
         }
         if self.mask_ is not None:
             arrays["mask"] = self.mask_
-        values = {"backbone": self.cells_.backbone.name, "size": list(self.size_)}
+        values = {
+            "backbone": self.cells_.backbone.name,
+            "size": list(self.size_),
+            "images": self.moments_.count,
+        }
         return State(arrays, saved_backbone(self.cells_.backbone), values)
 
     def restore(self, state: State) -> Self:
@@ -143,12 +177,24 @@ class Gaussian(Detector):
             self._prepare(backbone, (height, width), state.arrays.get("mask"))
             self.mean_ = state.arrays["mean"]
             self.whitening_ = state.arrays["whitening"].astype(np.float32)
-            self.center_, self.spread_ = state.arrays["center"], state.arrays["spread"]
+            self.weight_ = state.arrays["weight"]
+            found = (state.arrays["distance_mean"], state.arrays["distance_deviation"])
+            self._take(Moments(int(state.values["images"]), *found))
         except KeyError as error:
             raise ModelError(f"the gaussian model has no {error}") from None
         if self.mean_.shape != (*self.cells_.grid, self.cells_.channels):
             raise ModelError("the gaussian model and its backbone do not belong together")
         return self
+
+    def _learned(
+        self, distances: NDArray[np.float32], members: list[NDArray[np.intp]], moments: Moments
+    ) -> None:
+        self._take(moments)
+        self.held_out_ = held_out_maps(distances, members, moments, self.mask_, self.map_smoothing)
+
+    def _take(self, moments: Moments) -> None:
+        self.moments_ = moments
+        self.center_, self.spread_ = deviations(moments, self.mask_)
 
     def _cells_for(self, backbone: Any, size: tuple[int, int]) -> CellFeatures:
         return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)
@@ -170,6 +216,7 @@ class Gaussian(Detector):
         self.mean_ = np.zeros((rows, columns, channels), np.float32)
         blocks = (rows // BLOCK, columns // BLOCK)
         self.whitening_ = np.zeros((*blocks, channels, channels), np.float32)
+        self.weight_ = np.ones(blocks, np.float32)
         held_out = np.zeros((images, rows, columns), np.float32)
         for block_row in range(blocks[0]):
             progress("learning", block_row, blocks[0])
@@ -183,16 +230,49 @@ class Gaussian(Detector):
                 values = band[:, :, left : left + BLOCK].reshape(images, BLOCK * BLOCK, channels)
                 mean = values.mean(axis=0)
                 centered = values - mean
-                whitening, weight = self._whitening(centered)
-                # Rounded as it will be saved, so that a loaded model gives the same scores.
-                whitening = whitening.astype(np.float16).astype(np.float32)
+                flat = centered.reshape(-1, channels)
+                whitening, weight = self._whitening(flat.T @ flat / len(flat), images)
                 white = centered @ whitening
                 for same_size in members:
                     found = left_out(white[same_size], images, weight)
                     held_out[(same_size.ravel(), *place)] = found.reshape(-1, BLOCK, BLOCK)
                 self.mean_[place] = mean.reshape(BLOCK, BLOCK, channels)
                 self.whitening_[block_row, block_column] = whitening
+                self.weight_[block_row, block_column] = weight
         progress("learning", blocks[0], blocks[0])
+        return held_out
+
+    def _extend_blocks(
+        self, store: FeatureStore, members: list[NDArray[np.intp]], progress: Progress
+    ) -> NDArray[np.float32]:
+        """Take more images into every block; return their held-out distances."""
+        rows, columns = self.cells_.grid
+        channels, new, known = self.cells_.channels, len(store.values), self.moments_.count
+        total = known + new
+        held_out = np.zeros((new, rows, columns), np.float32)
+        for block_row in range(rows // BLOCK):
+            progress("learning", block_row, rows // BLOCK)
+            top = block_row * BLOCK
+            band = store.rows(top, top + BLOCK)
+            for block_column in range(columns // BLOCK):
+                left = block_column * BLOCK
+                if not self._counts(top, left):
+                    continue
+                at, place = (block_row, block_column), np.s_[top : top + 2, left : left + 2]
+                values = band[:, :, left : left + BLOCK].reshape(new, BLOCK * BLOCK, channels)
+                away = values - self.mean_[place].reshape(BLOCK * BLOCK, channels)
+                moved = away.sum(axis=0) / total
+                flat = away.reshape(-1, channels)
+                # Sums of squares around the new means, for one of the block's cells on average.
+                scatter = known * unshrunk(self.whitening_[at], float(self.weight_[at]))
+                scatter += (flat.T @ flat - total * (moved.T @ moved)) / BLOCK**2
+                whitening, weight = self._whitening(scatter / total, total)
+                white = (away - moved) @ whitening
+                for same_size in members:
+                    found = left_out(white[same_size], total, weight)
+                    held_out[(same_size.ravel(), *place)] = found.reshape(-1, BLOCK, BLOCK)
+                self.mean_[place] += moved.reshape(BLOCK, BLOCK, channels)
+                self.whitening_[at], self.weight_[at] = whitening, weight
         return held_out
 
     def _counts(self, top: int, left: int) -> bool:
@@ -200,23 +280,24 @@ class Gaussian(Detector):
             return True
         return bool(self.mask_[top : top + BLOCK, left : left + BLOCK].any())
 
-    def _whitening(self, centered: NDArray[np.float32]) -> tuple[NDArray[Any], float]:
-        """Whitening (channels, channels) of (N, cells, channels), and the shrinkage used.
+    def _whitening(
+        self, covariance: NDArray[Any], images: int
+    ) -> tuple[NDArray[np.float32], float]:
+        """Whitening (channels, channels) for a covariance, and the shrinkage used.
 
-        ``|centered @ whitening|`` is the Mahalanobis distance.
+        ``|centered @ whitening|`` is the Mahalanobis distance. Rounded as it will be saved, so
+        that a loaded model gives the same scores.
         """
-        images, _, channels = centered.shape
-        rows = centered.reshape(-1, channels)
-        covariance = rows.T @ rows / len(rows)
+        channels = len(covariance)
         level = float(np.trace(covariance)) / channels
         if level <= 0:
             # A place without any variation, such as a saturated background.
             return np.eye(channels, dtype=np.float32), 1.0
         weight = max(self.ridge, oas_shrinkage(covariance, images))
-        covariance *= 1 - weight
-        covariance.flat[:: channels + 1] += weight * level
-        lower = np.linalg.cholesky(covariance)
-        return np.linalg.inv(lower).T, weight
+        shrunk = (1 - weight) * covariance
+        shrunk.flat[:: channels + 1] += weight * level
+        lower = np.linalg.cholesky(shrunk)
+        return np.linalg.inv(lower).T.astype(np.float16).astype(np.float32), weight
 
     def _distance(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mahalanobis distances (rows, columns) of features (rows, columns, channels)."""
@@ -275,6 +356,23 @@ def left_out(white: NDArray[np.float32], images: int, weight: float = 0.0) -> ND
     squared = np.einsum("gqc,gqc->gq", flat, flat) + gain
     squared *= rest / images
     return np.sqrt(np.maximum(squared, 0)).astype(np.float32).reshape(groups, k, cells)
+
+
+def unshrunk(whitening: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
+    """The covariance behind a whitening matrix with this shrinkage, (channels, channels).
+
+    Shrinking keeps the trace, so what was shrunk to is known. Where everything was shrunk away,
+    the multiple of the identity is all that is left.
+    """
+    channels = len(whitening)
+    identity = np.eye(channels)
+    if weight >= 1 and np.array_equal(whitening, identity):
+        return np.zeros_like(identity)  # a place without any variation
+    lower = np.linalg.inv(whitening.astype(np.float64)).T
+    shrunk = lower @ lower.T
+    if weight >= 1:
+        return shrunk
+    return (shrunk - weight * np.trace(shrunk) / channels * identity) / (1 - weight)
 
 
 def oas_shrinkage(covariance: NDArray[np.floating[Any]], samples: int) -> float:

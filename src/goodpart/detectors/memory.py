@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 
 from goodpart.detectors.backbones import Backbone
 from goodpart.detectors.base import Detector, PartPixels, State
-from goodpart.detectors.deviation import by_size, deviations, held_out_maps, in_deviations
+from goodpart.detectors.deviation import (
+    Moments,
+    by_size,
+    deviations,
+    held_out_maps,
+    in_deviations,
+)
 from goodpart.detectors.features import (
     CellFeatures,
     FeatureStore,
@@ -118,8 +124,7 @@ class Memory(Detector):
             distances = self._fit_bank(store, owner, np.random.default_rng(seed), listener)
         finally:
             store.close()
-        self.center_, self.spread_ = deviations(distances.mean(0), distances.std(0), self.mask_)
-        self.held_out_ = held_out_maps(distances, members, self.mask_, self.map_smoothing)
+        self._learned(distances, members, Moments.of(distances))
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -139,12 +144,16 @@ class Memory(Detector):
         arrays: dict[str, NDArray[Any]] = {
             "bank": self.bank_.astype(np.float16),
             "scale": self.scale_,
-            "center": self.center_,
-            "spread": self.spread_,
+            "distance_mean": self.moments_.mean,
+            "distance_deviation": self.moments_.deviation,
         }
         if self.mask_ is not None:
             arrays["mask"] = self.mask_
-        values = {"backbone": self.cells_.backbone.name, "size": list(self.size_)}
+        values = {
+            "backbone": self.cells_.backbone.name,
+            "size": list(self.size_),
+            "images": self.moments_.count,
+        }
         return State(arrays, saved_backbone(self.cells_.backbone), values)
 
     def restore(self, state: State) -> Self:
@@ -155,12 +164,23 @@ class Memory(Detector):
             self._prepare(backbone, (height, width), state.arrays.get("mask"))
             self.scale_ = state.arrays["scale"]
             self._keep(state.arrays["bank"].astype(np.float32))
-            self.center_, self.spread_ = state.arrays["center"], state.arrays["spread"]
+            found = (state.arrays["distance_mean"], state.arrays["distance_deviation"])
+            self._take(Moments(int(state.values["images"]), *found))
         except KeyError as error:
             raise ModelError(f"the memory model has no {error}") from None
         if self.bank_.shape[1] != self.cells_.channels + 2:
             raise ModelError("the memory model and its backbone do not belong together")
         return self
+
+    def _learned(
+        self, distances: NDArray[np.float32], members: list[NDArray[np.intp]], moments: Moments
+    ) -> None:
+        self._take(moments)
+        self.held_out_ = held_out_maps(distances, members, moments, self.mask_, self.map_smoothing)
+
+    def _take(self, moments: Moments) -> None:
+        self.moments_ = moments
+        self.center_, self.spread_ = deviations(moments, self.mask_)
 
     def _cells_for(self, backbone: Backbone, size: tuple[int, int]) -> CellFeatures:
         return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)

@@ -66,6 +66,7 @@ class Variation(Detector):
             squares[fold_of[index]] += np.square(smooth, dtype=np.float64)
         total = (sums.sum(axis=0), squares.sum(axis=0), int(sizes.sum()))
         self.mean_, self.spread_ = self._moments(*total)
+        self.count_ = len(images)
         self.held_out_ = []
         if count < 2:
             return self
@@ -79,6 +80,33 @@ class Variation(Detector):
             self.held_out_.append(HeldOut(index, raw_map))
         return self
 
+    def extend(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.extend`; the same as learning all images at once."""
+        self._check_fitted("mean_")
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        mean, deviation = self.mean_.astype(np.float64), self.spread_ - np.float64(self.floor)
+        total: _Sums = (mean * self.count_, (mean**2 + deviation**2) * self.count_, self.count_)
+        own: dict[str, _Sums] = {}
+        for index in track(range(len(images)), "learning", len(images), progress):
+            smooth = self._smooth(images[index]).astype(np.float64)
+            this = (smooth, smooth**2, 1)
+            own[sources[index]] = _plus(own.get(sources[index], (0.0, 0.0, 0)), this)
+            total = _plus(total, this)
+        self.mean_, self.spread_ = self._moments(*total)
+        self.count_ = total[2]
+        self.held_out_ = []
+        for index in track(range(len(images)), "calibrating", len(images), progress):
+            without = self._moments(*_plus(total, own[sources[index]], -1))
+            raw_map = self._deviation(self._smooth(images[index]), *without)
+            self.held_out_.append(HeldOut(index, raw_map))
+        return self
+
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
         """See :meth:`Detector.raw_maps`; maps have the size of the part image."""
         self._check_fitted("mean_")
@@ -87,12 +115,14 @@ class Variation(Detector):
     def state(self) -> State:
         """See :meth:`Detector.state`."""
         self._check_fitted("mean_")
-        return State(arrays={"mean": self.mean_, "spread": self.spread_})
+        arrays = {"mean": self.mean_, "spread": self.spread_}
+        return State(arrays=arrays, values={"images": self.count_})
 
     def restore(self, state: State) -> Self:
         """See :meth:`Detector.restore`."""
         try:
             self.mean_, self.spread_ = state.arrays["mean"], state.arrays["spread"]
+            self.count_ = int(state.values["images"])
         except KeyError as error:
             raise ModelError(f"the variation model has no {error}") from None
         return self
@@ -115,3 +145,11 @@ class Variation(Detector):
     ) -> NDArray[np.float32]:
         deviation = np.abs(smooth - mean) / spread
         return deviation if deviation.ndim == 2 else deviation.max(axis=2)
+
+
+_Sums = tuple[Any, Any, int]
+
+
+def _plus(a: _Sums, b: _Sums, sign: int = 1) -> _Sums:
+    """Sums, sums of squares and counts of two sets of images, added or taken away."""
+    return a[0] + sign * b[0], a[1] + sign * b[1], a[2] + sign * b[2]
