@@ -328,7 +328,8 @@ def _learn_pockets(
     centres = np.array(spots)
     left = np.ones(len(centres), dtype=bool)
     near = 0.3 * finder.extent
-    least = max(1, round(_POCKET_SHARE * len(trays)))
+    # A few trays say nothing of what comes back: there every place counts.
+    least = 1 if len(trays) < 4 else max(2, round(_POCKET_SHARE * len(trays)))
     places: list[NDArray[np.float64]] = []
     while left.any():
         ways = np.linalg.norm(centres[:, None] - centres[None], axis=2)
