@@ -83,3 +83,13 @@ def test_sigterm_ends_it_in_order_and_a_second_one_is_refused_meanwhile(folders:
     answer = json.loads(health.read_text())
     assert answer["state"] == "stopped"
     assert answer["verdicts"]["NOT_JUDGED"] == 1
+
+
+def test_the_line_needs_neither_torch_nor_any_library_of_training() -> None:
+    code = (
+        "import sys, goodpart.runtime.watch, goodpart.outputs.webhook; "
+        "print({'torch', 'sklearn', 'scipy', 'matplotlib', 'paho', 'prometheus_client'} "
+        "& set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
