@@ -238,7 +238,7 @@ def test_a_model_folder_judges_without_torch(tmp_path: Path) -> None:
     settings = {**SMALL["restore"], "epochs": 1}
     model = fit(np.stack(parts(12)), detector="autoencoder", recipe=recipe, settings=settings)
     model.save(tmp_path / "model")
-    image = defective(parts(1)[0])
+    image = parts(1)[0]
     np.save(tmp_path / "image.npy", image)
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['lightning_fabric'] = None\n"

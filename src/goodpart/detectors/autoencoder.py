@@ -8,8 +8,8 @@ setting. Networks are trained with torch and run, also here, in onnxruntime.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -27,6 +27,7 @@ from goodpart.detectors.autoencoder_data import (
     pretraining_images,
     split,
 )
+from goodpart.detectors.autoencoder_member import Member
 from goodpart.detectors.autoencoder_presets import (
     Augment,
     Configuration,
@@ -34,30 +35,19 @@ from goodpart.detectors.autoencoder_presets import (
     configure,
     setting_names,
 )
-from goodpart.detectors.autoencoder_residual import Moments, Normal, features
+from goodpart.detectors.autoencoder_residual import Normal
 from goodpart.detectors.autoencoder_scores import (
     WRAPPED_LIMIT,
-    heatmap,
     variance_score,
-    wrapped_heatmap,
     wrapped_score,
 )
-from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
-from goodpart.detectors.engine import Network
+from goodpart.detectors.base import Detector, PartPixels, State
 from goodpart.errors import ModelError
 from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, track
 
 if TYPE_CHECKING:
     from goodpart.detectors.autoencoder_training import Trained
-
-
-@dataclass
-class _Member:
-    """A trained network and what good parts look like to it."""
-
-    network: Network
-    normal: Normal | None = None
 
 
 class Autoencoder(Detector):
@@ -174,12 +164,14 @@ class Autoencoder(Detector):
         self.files_ = [one.onnx for one in trained]
         self.layers_ = trained[0].layers
         self.artifacts_ = {name: data for one in trained for name, data in one.curves.items()}
-        self.members_ = [_Member(Network(one.onnx)) for one in trained]
+        self.members_ = [Member(one.onnx, made) for one in trained]
         self.trainings_ = [_summary(one) for one in trained]
         self.warnings_ = []
-        self.held_out_ = []
-        for member, held in zip(self.members_, splits.held_out, strict=True):
-            self._calibrate(member, prepared, held, progress)
+        self.held_out_ = [
+            held_out
+            for member, held in zip(self.members_, splits.held_out, strict=True)
+            for held_out in member.calibrate(prepared, held, turns=self.turns_, progress=progress)
+        ]
         self.held_out_.sort(key=lambda held: held.index)
         self._look_for_collapse(prepared, splits)
         return self
@@ -187,7 +179,12 @@ class Autoencoder(Detector):
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
         """See :meth:`Detector.raw_maps`; maps have the size that the network sees."""
         self._check_fitted("members_")
-        return [self._map(self._prepare(image), self.members_) for image in images]
+        maps = []
+        for image in images:
+            prepared = self._prepare(image)
+            each = [member.score_map(prepared) for member in self.members_]
+            maps.append(np.asarray(np.mean(each, axis=0), dtype=np.float32))
+        return maps
 
     def score(self, raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
         """See :meth:`Detector.score`: the seed's scores are variances of large differences."""
@@ -213,7 +210,7 @@ class Autoencoder(Detector):
         self._check_fitted("members_")
         small = resize_part(image, self.shape_[1:])
         prepared = self._prepare(image)
-        drawn = np.mean([_run(m.network, prepared) for m in self.members_], axis=0)
+        drawn = np.mean([member.restored(prepared) for member in self.members_], axis=0)
         drawn = drawn.transpose(1, 2, 0)
         if self.configuration().network == "seed":
             drawn = drawn * 255
@@ -254,7 +251,7 @@ class Autoencoder(Detector):
 
     def restore(self, state: State) -> Self:
         """See :meth:`Detector.restore`."""
-        arrays, values = state.arrays, state.values
+        arrays, values, made = state.arrays, state.values, self.configuration()
         try:
             channels, height, width = values["input"]
             self.shape_ = (int(channels), int(height), int(width))
@@ -269,10 +266,10 @@ class Autoencoder(Detector):
                     {k.removeprefix(own): v for k, v in arrays.items() if k.startswith(own)}
                 )
                 normal = None
-                if self.configuration().network == "restore":
+                if made.network == "restore":
                     stem = f"normal_{index}/"
                     normal = Normal(arrays[f"{stem}mean"], arrays[f"{stem}deviation"])
-                self.members_.append(_Member(Network(data), normal))
+                self.members_.append(Member(data, made, normal))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the autoencoder's state is incomplete: {error!r}") from None
         return self
@@ -317,49 +314,11 @@ class Autoencoder(Detector):
             )
         ]
 
-    def _calibrate(
-        self,
-        member: _Member,
-        prepared: list[NDArray[Any]],
-        held: Sequence[int],
-        progress: Progress | None,
-    ) -> None:
-        """Held-out maps of one network; a part's own residual is left out of its statistics."""
-        if self.configuration().network == "seed":
-            for index in track(held, "calibrating", len(held), progress):
-                self.held_out_.append(HeldOut(index, self._map(prepared[index], [member])))
-            return
-
-        def stacks() -> Iterable[tuple[int, NDArray[np.float32]]]:
-            for index in held:
-                image = _channels_first(prepared[index])
-                yield index, features(image, _run(member.network, prepared[index]))
-
-        moments: Moments | None = None
-        for _, stack in track(stacks(), "comparing", len(held), progress):
-            moments = moments or Moments.empty(stack.shape)
-            moments.add(stack)
-        assert moments is not None
-        member.normal = moments.normal(turns=self.turns_)
-        if len(held) < 2:
-            return
-        for index, stack in track(stacks(), "calibrating", len(held), progress):
-            raw_map = moments.without(stack).normal(turns=self.turns_).score_map(stack)
-            self.held_out_.append(HeldOut(index, raw_map))
-
     def _look_for_collapse(self, prepared: list[NDArray[Any]], splits: Splits) -> None:
         from goodpart.training.collapse import compare
 
-        scale = 255 if self.configuration().network == "seed" else 1
         for member, held in zip(self.members_, splits.held_out, strict=True):
-            pairs = (
-                (
-                    _channels_first(prepared[index]) / scale,
-                    _run(member.network, prepared[index]),
-                )
-                for index in held
-            )
-            warning = compare(pairs).warning()
+            warning = compare(member.pairs(prepared, held)).warning()
             if warning is not None:
                 self.warnings_.append(warning)
 
@@ -371,32 +330,6 @@ class Autoencoder(Detector):
         """The same in half the memory, since all of them are kept."""
         prepared = self._prepare(image)
         return prepared.astype(np.float16) if prepared.dtype == np.float32 else prepared
-
-    def _map(self, prepared: NDArray[Any], members: list[_Member]) -> NDArray[np.float32]:
-        made = self.configuration()
-        if made.network == "seed":
-            output = _run(members[0].network, prepared)[0]
-            image = np.rint(prepared[..., 0]).astype(np.uint8)
-            draw = wrapped_heatmap if made.scoring == "wrapped" else heatmap
-            return draw(image, output)
-        image = _channels_first(prepared)
-        maps = []
-        for member in members:
-            assert member.normal is not None
-            maps.append(member.normal.score_map(features(image, _run(member.network, prepared))))
-        return np.mean(maps, axis=0, dtype=np.float32)
-
-
-def _channels_first(prepared: NDArray[Any]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(prepared.transpose(2, 0, 1), dtype=np.float32)
-
-
-def _run(network: Network, prepared: NDArray[Any]) -> NDArray[np.float32]:
-    """One image through one network: (C', H, W). Bytes are brought to 0..1."""
-    given = _channels_first(prepared)[None]
-    if prepared.dtype == np.uint8:
-        given /= np.float32(255)
-    return network(given)[0][0]
 
 
 def _summary(trained: Trained) -> dict[str, Any]:
