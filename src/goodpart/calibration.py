@@ -1,9 +1,9 @@
 """The limits of a model: set at training on held-out scores, set again later without training.
 
 What limits are set from stays in the model's manifest under ``calibration``: the held-out scores
-of the good images by name (``good_scores``), scores of defective images where some were given
-(``defect_scores``), how the held-out scores came about (``held_out``), and a ``history`` of every
-change.
+of the good images by name (``good_scores``), which of them a person vouched for (``vouched``),
+scores of defective images where some were given (``defect_scores``), how the held-out scores came
+about (``held_out``), and a ``history`` of every change.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def set_limits(
     story: dict[str, Any] = {
         "good_scores": {names[held.index]: s for held, s in zip(held_out, scores, strict=True)},
         "defect_scores": {},
+        "vouched": [],
         "held_out": detector.guarantee,
         "own_limit": detector.own_limit,
         "history": [],
@@ -108,6 +109,7 @@ def set_again(
         guarantee=story["held_out"],
         defects=list(defects.values()),
         escape=wish.escape,
+        vouched={index for index, name in enumerate(good) if name in set(story["vouched"])},
     )
     limits, new = result.limits, result.to_dict()
     if wish.ok is not None and wish.ng is not None:
@@ -134,6 +136,7 @@ def set_again(
         "outliers": [names[i] for i in result.outliers],
         "good_scores": good,
         "defect_scores": defects,
+        "vouched": list(story["vouched"]),
         "held_out": story["held_out"],
         "own_limit": story["own_limit"],
         "history": [*story["history"], entry],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "watch": ("goodpart.cli.watch", "The line: judge every image that arrives, once."),
     "info": ("goodpart.cli.info", "Show a model: layers, recipe, limits, provenance."),
     "limits": ("goodpart.cli.limits", "Show the limits and their cost; set them again."),
+    "learn": ("goodpart.cli.learn", "Add good images to a model in seconds."),
     "tune": ("goodpart.cli.tune", "Compare presets and hyperparameters: table, chart."),
     "bench": ("goodpart.cli.bench", "Time a model and its memory on this machine."),
     "records": ("goodpart.cli.records", "List, count, export and prune what was recorded."),
@@ -101,6 +103,9 @@ def _expand_json(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the exit status is 2 for anything the user got wrong."""
+    # numpy's matrices here are small: further threads cost more than they bring, and on a busy
+    # machine fifty times as much. Read once, when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("GOODPART_THREADS", "1"))
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command: Any = typer.main.get_command(app)

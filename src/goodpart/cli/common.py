@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goodpart.errors import GoodpartError
+from goodpart.errors import DataError, GoodpartError
 from goodpart.progress import Progress
 
 
@@ -80,6 +80,30 @@ def parse_rate(text: str) -> float:
     if not 0 < value < 1:
         raise GoodpartError(f"{text!r} is not a rate: write it as 0.5% or 0.005")
     return value
+
+
+def expand_images(images: list[Path]) -> list[Path]:
+    """Files as given, and the image files of folders.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or no image in a folder.
+    """
+    from goodpart.parts.dataset import image_files
+
+    files: list[Path] = []
+    for path in images:
+        if path.is_dir():
+            found = image_files(path)
+            if not found:
+                raise DataError(f"{path}: no images in this folder")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"{path}: no such file or folder")
+    return files
 
 
 def console() -> Any:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from goodpart.cli.common import console, progress_bar, write_json
+from goodpart.cli.common import console, expand_images, progress_bar, write_json
 from goodpart.decision import Inspection
 from goodpart.errors import DataError
-from goodpart.parts.dataset import image_files
-
-if TYPE_CHECKING:
-    from goodpart.model import Model
 
 COLORS = {"OK": "green", "NG": "red", "CHECK": "yellow", "NOT_JUDGED": "magenta"}
 
@@ -36,8 +32,8 @@ def command(
     """Judge every part of every image.
 
     With --out each image gets a folder of its own: result.txt, heatmap.png, histogram.png and
-    overlay.png; a tray gets one folder for each part in it. Colours are fixed by the model's
-    limits, so that the same red means the same on every part.
+    overlay.png; a tray gets tray.png and one folder for each part in it. Colours are fixed by
+    the model's limits, so that the same red means the same on every part.
 
     Example: goodpart predict models/caps new/cap_17.png --out results
     """
@@ -46,7 +42,7 @@ def command(
     from goodpart.progress import track
 
     color_table(cmap)
-    files = _expand(images)
+    files = expand_images(images)
     folders = _folders(files, out, force=force)
     loaded = load(model)
     scale = loaded.heat_scale
@@ -57,7 +53,7 @@ def command(
             for place, path in enumerate(track(files, "inspecting", len(files), progress)):
                 inspections = loaded.inspect_all(path)
                 if folders is not None:
-                    _write_image(folders[place], inspections, scale, cmap)
+                    _write_image(folders[place], path, inspections, scale, cmap)
                 # Only words and numbers are kept: a thousand images need no more memory than one.
                 answers += [inspection.to_dict() for inspection in inspections]
                 lines += [_line(inspection) for inspection in inspections]
@@ -68,22 +64,6 @@ def command(
                 say.print(line)
     if json_file is not None:
         write_json(answers, json_file)
-
-
-def _expand(images: list[Path]) -> list[Path]:
-    """Files as given, and the image files of folders."""
-    files: list[Path] = []
-    for path in images:
-        if path.is_dir():
-            found = image_files(path)
-            if not found:
-                raise DataError(f"{path}: no images in this folder")
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            raise DataError(f"{path}: no such file or folder")
-    return files
 
 
 def _folders(files: list[Path], out: Path | None, *, force: bool) -> list[Path] | None:
@@ -107,25 +87,29 @@ def _folders(files: list[Path], out: Path | None, *, force: bool) -> list[Path] 
     return folders
 
 
-def write_results(model: Model, files: list[Path], out: Path) -> None:
-    """What ``predict --out`` writes, for a model that is loaded already."""
-
-    folders = _folders(files, out, force=False)
-    assert folders is not None
-    for path, folder in zip(files, folders, strict=True):
-        scale = model.heat_scale
-        _write_image(folder, model.inspect_all(path), scale, "Reds")
-
-
-def _write_image(folder: Path, inspections: list[Inspection], scale: Any, cmap: str) -> None:
+def _write_image(
+    folder: Path, path: Path, inspections: list[Inspection], scale: Any, cmap: str
+) -> None:
     """Results of one image: in its folder, or for a tray in a folder for each part of it."""
-    for inspection in inspections:
-        target = folder if inspection.pocket is None else folder / inspection.pocket
-        try:
+    try:
+        for inspection in inspections:
+            target = folder if inspection.pocket is None else folder / inspection.pocket
             target.mkdir(parents=True, exist_ok=True)
             _write_part(target, inspection, scale, cmap)
-        except OSError as error:
-            raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None
+        if any(inspection.pocket is not None for inspection in inspections):
+            _write_tray(folder / "tray.png", path, inspections)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _write_tray(picture: Path, path: Path, inspections: list[Inspection]) -> None:
+    """The whole tray with the verdict and the regions of each part."""
+    from goodpart.decision.pictures import png_bytes
+    from goodpart.drawing import draw_tray
+    from goodpart.parts.read import read_image
+
+    picture.unlink(missing_ok=True)
+    picture.write_bytes(png_bytes(draw_tray(read_image(path).pixels, inspections)))
 
 
 def _write_part(folder: Path, inspection: Inspection, scale: Any, cmap: str) -> None:

@@ -15,7 +15,7 @@ conformal; Barber, Candès, Ramdas and Tibshirani, *Predictive inference with th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,7 @@ def calibrate(
     guarantee: str = "cross-fitted",
     defects: Sequence[float] = (),
     escape: float | None = None,
+    vouched: Collection[int] = (),
 ) -> Calibration:
     """Set the limits.
 
@@ -142,6 +143,8 @@ def calibrate(
     escape : float, optional
         Share of defective parts that may be judged OK: where that needs a lower limit than the
         overkill allows, ``ok`` is lowered and the band between becomes CHECK.
+    vouched : collection of int
+        Indices of good images that a person looked at: they never stand out.
 
     Raises
     ------
@@ -149,7 +152,7 @@ def calibrate(
         Without good scores, or when ``escape`` is asked for without defects.
     """
     scores = np.asarray(good, dtype=np.float64)
-    outliers = standing_out(scores)
+    outliers = tuple(index for index in standing_out(scores) if index not in vouched)
     kept = np.delete(scores, list(outliers))
     limit = conformal_limit(kept, overkill)
     smallest = smallest_rate(kept.size)

@@ -127,6 +127,38 @@ class Memory(Detector):
         self._learned(distances, members, Moments.of(distances))
         return self
 
+    def extend(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.extend`.
+
+        The memory is chosen again from itself and the new features, within its bound. Held-out
+        distances are those to the memory before.
+        """
+        self._check_fitted("bank_")
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        rng = np.random.default_rng(0)
+        store = FeatureStore(self.cells_, images, progress)
+        try:
+            found = [self._with_place(store.image(index)) for index in range(len(images))]
+        finally:
+            store.close()
+        distances = np.stack([self._distance(features) for features in found])
+        cells = np.flatnonzero(
+            np.ones(distances.shape[1:], bool) if self.mask_ is None else self.mask_
+        )
+        each = max(1, min(len(cells), self.pool // len(images)))
+        new = [f.reshape(-1, f.shape[2])[rng.choice(cells, each, replace=False)] for f in found]
+        features = np.concatenate([self.bank_, *new])
+        chosen = greedy_coreset(features, self.size, rng, progress or silent)
+        self._keep(features[chosen].astype(np.float16).astype(np.float32))
+        self._learned(distances, by_size(sources), self.moments_.plus(Moments.of(distances)))
+        return self
+
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
         """See :meth:`Detector.raw_maps`; in deviations from held-out good parts."""
         self._check_fitted("bank_")
