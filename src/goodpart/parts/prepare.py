@@ -366,7 +366,7 @@ def _rewrite(index: Path, rows: Sequence[Mapping[str, str]]) -> None:
     """The index without a torn line."""
     draft = index.with_name(f".{index.name}.part")
     with open(draft, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     os.replace(draft, index)
@@ -375,7 +375,7 @@ def _rewrite(index: Path, rows: Sequence[Mapping[str, str]]) -> None:
 def _append(index: Path, rows: Sequence[Mapping[str, str]]) -> None:
     """All rows of a tray in one write."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     if not index.exists():
         writer.writeheader()
     writer.writerows(rows)
