@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-SMALL = ("--normal", "20", "--defective", "3", "--size", "96", "--detector", "variation")
+from goodpart.cli import demo
+
+SMALL = ("--trays", "5", "--defective", "1", "--detector", "variation")
+
+
+@pytest.fixture(autouse=True)
+def small_trays(monkeypatch):
+    monkeypatch.setattr(demo, "TRAY_SIZE", (640, 536))
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +23,16 @@ def test_it_leaves_data_statistics_model_report_and_results(goodpart, folder):
     done = goodpart("demo", "--out", folder, *SMALL)
     assert done.returncode == 0, done.stderr
     assert "image AUROC" in done.stdout and "report.html" in done.stdout
+    for verb in ("prepare", "stats", "train", "evaluate", "predict"):
+        assert f"$ goodpart {verb} {folder}" in done.stdout
     for name in (
+        "trays/Normal",
         "caps/Normal",
         "caps/Bending",
         "statistics/counts.png",
         "model/manifest.json",
         "report/report.html",
-        "report/roc.png",
+        "report/histogram.png",
     ):
         assert (folder / name).exists(), name
     assert len(list(folder.glob("results/*/result.txt"))) >= 2

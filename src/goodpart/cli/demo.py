@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,77 +15,81 @@ from goodpart.errors import DataError
 
 # Says that a folder was written by the demo and may be replaced by it.
 MARK = ".goodpart-demo"
+TRAY_SIZE = (1632, 1366)
 
 
 def command(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("goodpart-demo"),
     detector: Annotated[str | None, typer.Option("--detector", help="Which detector.")] = None,
-    normal: Annotated[int, typer.Option("--normal", min=20, help="Good caps to render.")] = 150,
+    trays: Annotated[
+        int, typer.Option("--trays", min=5, help="Trays of five good caps to render.")
+    ] = 40,
     defective: Annotated[
-        int, typer.Option("--defective", min=2, help="Caps of each defect to render.")
-    ] = 20,
-    size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Pixels per side.")] = 384,
+        int, typer.Option("--defective", min=1, help="Trays of each defect to render.")
+    ] = 4,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
 ) -> None:
-    """Render caps, look at the data, train, evaluate, and write a report.
+    """Render trays of caps, cut out the parts, look at them, train, evaluate, write a report.
 
-    Needs no data and no internet. The pictures are rendered by goodpart and say so in their names.
+    Needs no data and no internet. Each step is a verb, shown as you would type it. All pictures
+    are rendered by goodpart and say so in their names.
 
     Example: goodpart demo
     """
-    from goodpart.cli.evaluate import show
+    from goodpart.cli import evaluate, predict, prepare, stats, train
     from goodpart.evaluation.plots import require_matplotlib
 
     require_matplotlib()
     _make_room(out, force=force)
     start = time.perf_counter()
-    with progress_bar() as progress:
-        answer = run(
-            out, detector, normal=normal, defective=defective, size=size, progress=progress
-        )
+    _render(out / "trays", trays, defective)
+    model, caps = out / "model", out / "caps"
+    _say("prepare", out / "trays", caps)
+    prepare.command(out / "trays", caps)
+    _say("stats", caps, "--out", out / "statistics")
+    stats.command(caps, out / "statistics")
+    options = () if detector is None else ("--detector", detector)
+    _say("train", caps, "--out", model, *options)
+    train.command(caps, model, detector)
+    _say("evaluate", model, caps, "--out", out / "report")
+    evaluate.command(model, caps, out / "report")
+    images = _one_of_each(caps)
+    _say("predict", model, *images, "--out", out / "results")
+    predict.command(model, images, out / "results")
     say = console()
-    show(answer)
-    say.print(f"all of it took {time.perf_counter() - start:.0f} s; look at")
+    say.print(f"\nall of it took {time.perf_counter() - start:.0f} s; look at", style="bold")
     for name, what in (
         ("report/report.html", "the report: open it in a browser"),
         ("statistics", "what is in the data"),
         ("results", "heatmap.png, histogram.png and result.txt of some test images"),
         ("model", "the model: goodpart predict MODEL IMAGE --out DIR"),
-        ("caps", "the rendered caps"),
+        ("caps", "the parts that were cut out of the rendered trays"),
     ):
         say.print(f"  {out / name!s:<34} {what}", markup=False)
 
 
-def run(
-    out: Path, detector: str | None, *, normal: int, defective: int, size: int, progress: Any
-) -> dict[str, Any]:
-    """Every step, each as its verb does it; returns what ``evaluate --json`` writes."""
-    from goodpart.cli.predict import write_results
-    from goodpart.evaluation.data_report import write_statistics
-    from goodpart.evaluation.evaluate import evaluate, require_test_items
-    from goodpart.evaluation.report import write_report
-    from goodpart.fitting import fit
-    from goodpart.parts.dataset import load_dataset
-    from goodpart.parts.render import write_parts
-    from goodpart.parts.statistics import gather_statistics
+def _say(*words: str | Path) -> None:
+    console().print(f"\n$ goodpart {shlex.join(map(str, words))}", style="bold", markup=False)
 
-    write_parts(
-        out / "caps",
-        normal=normal,
-        defective=defective,
-        size=size,
-        progress=lambda done, total: progress("rendering", done, total),
-    )
-    dataset = load_dataset(out / "caps")
-    write_statistics(out / "statistics", gather_statistics(dataset, progress=progress), progress)
-    model = fit(out / "caps", detector=detector, workdir=out / "training", progress=progress)
-    model.save(out / "model")
-    items = require_test_items(dataset)
-    result = evaluate(model, items, progress=progress)
-    write_report(out / "report", [model], [result], dataset, names=["demo"], progress=progress)
-    shown = {item.label: item.path for item in reversed(items)}
-    write_results(model, list(shown.values()), out / "results")
-    return {"model": str(out / "model"), "data": str(out / "caps"), **result.to_dict()}
+
+def _render(folder: Path, trays: int, defective: int) -> None:
+    from goodpart.parts.render import write_trays
+
+    with progress_bar() as progress:
+        write_trays(
+            folder,
+            normal=trays,
+            defective=defective,
+            size=TRAY_SIZE,
+            progress=lambda done, total: progress("rendering", done, total),
+        )
+
+
+def _one_of_each(caps: Path) -> list[Path]:
+    """The first test image of each class."""
+    from goodpart.parts.dataset import load_dataset
+
+    return list({item.label: item.path for item in reversed(load_dataset(caps).test())}.values())
 
 
 def _make_room(out: Path, *, force: bool) -> None:

@@ -79,11 +79,13 @@ def show(answer: dict[str, Any]) -> None:
         table.add_column(name, justify="right")
     for label in sorted(answer["focus"], key=lambda name: (name != "good", name)):
         rows = [answer[name][label] for name in MEASURES]
-        table.add_row(
-            label, *(f"{r['min']:.3g} - {r['median']:.3g} - {r['max']:.3g}" for r in rows)
-        )
+        table.add_row(label, *map(_spread, rows))
     say.print(table)
     _findings(say, answer)
+
+
+def _spread(row: dict[str, float]) -> str:
+    return " - ".join(f"{row[name]:.2g}" for name in ("min", "median", "max"))
 
 
 def _findings(say: Any, answer: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.decision.inspection import Inspection, Limits, Verdict
+from goodpart.drawing import VERDICT_COLORS, as_picture
 from goodpart.errors import RecipeError
 
 Picture = NDArray[np.uint8]
@@ -41,13 +42,6 @@ _OPENCV = {
     "viridis": cv2.COLORMAP_VIRIDIS,
 }
 COLOR_MAPS = (*_ANCHORS, *_OPENCV)
-
-VERDICT_COLORS: dict[Verdict, tuple[int, int, int]] = {
-    Verdict.OK: (26, 127, 71),
-    Verdict.NG: (200, 30, 40),
-    Verdict.CHECK: (190, 120, 0),
-    Verdict.NOT_JUDGED: (90, 90, 100),
-}
 
 
 @cache
@@ -252,7 +246,7 @@ def render_overlay(inspection: Inspection, scale: HeatScale, cmap: str = "Reds")
     """
     if inspection.image is None:
         return None
-    picture = as_rgb(inspection.image)
+    picture, _ = as_picture(inspection.image)
     score_map = inspection.score_map
     if score_map is not None:
         heat = scale.place(score_map)
@@ -261,20 +255,12 @@ def render_overlay(inspection: Inspection, scale: HeatScale, cmap: str = "Reds")
         mixed = picture * (1 - weight) + color_table(cmap)[heat] * weight
         picture = mixed.astype(np.uint8)
     thickness = max(1, round(min(picture.shape[:2]) / 256))
-    color = VERDICT_COLORS[inspection.verdict]
+    color = VERDICT_COLORS[inspection.verdict.value]
     for region in inspection.regions:
         outline = np.array(region.contour, dtype=np.int32).reshape(-1, 1, 2)
         if len(outline):
             cv2.polylines(picture, [outline], True, color, thickness, cv2.LINE_AA)
     return picture
-
-
-def as_rgb(image: NDArray[Any]) -> Picture:
-    """A part image (uint8, or float32 0..255; grey or RGB) as a writable uint8 RGB copy."""
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return np.ascontiguousarray(pixels)
 
 
 def png_bytes(picture: Picture) -> bytes:

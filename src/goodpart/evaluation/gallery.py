@@ -18,11 +18,11 @@ from goodpart.decision.maps import resize_map
 from goodpart.decision.pictures import (
     HeatScale,
     Picture,
-    as_rgb,
     color_map,
     render_overlay,
 )
 from goodpart.detectors.base import PartPixels
+from goodpart.drawing import as_picture
 from goodpart.errors import ImageError
 from goodpart.evaluation.evaluate import Evaluation, Outcome
 from goodpart.model import Model
@@ -109,10 +109,10 @@ def _pictures(
 ) -> dict[str, Picture]:
     if inspection.image is None:
         return {}
-    pictures = {"part": _small(as_rgb(inspection.image))}
+    pictures = {"part": _small(as_picture(inspection.image)[0])}
     if isinstance(model.detector, Reconstructs):
         drawn = model.detector.reconstruct(inspection.image)
-        pictures["reconstruction"] = _small(as_rgb(drawn))
+        pictures["reconstruction"] = _small(as_picture(drawn)[0])
     if inspection.raw_map is not None:
         size = _size(inspection.image.shape[:2])
         pictures["heatmap"] = color_map(resize_map(inspection.raw_map, size), scale)
@@ -143,7 +143,7 @@ def _truth(outcome: Outcome, inspection: Inspection) -> Picture | None:
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
     )
     contours, _ = cv2.findContours(laid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    picture = as_rgb(inspection.image)
+    picture, _ = as_picture(inspection.image)
     thickness = max(1, round(min(height, width) / 200))
     cv2.drawContours(picture, contours, -1, (255, 214, 0), thickness, cv2.LINE_AA)
     return _small(picture)

@@ -1,14 +1,17 @@
 """Find images that show the same picture: copied, re-encoded, turned, mirrored, with noise.
 
 Parts of one kind all look alike, so plain perceptual hashes would call them all duplicates. Here
-what they have in common, their mean, is taken off first; a hash of what is left finds candidates
-quickly, and their correlation decides.
+what they have in common (their mean and the few ways in which they mostly differ: light, place,
+class) is taken off first. A hash of what is left, of what is individual in an image, finds
+candidates quickly; its correlation and that of the whole pictures decide.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +19,22 @@ from numpy.typing import NDArray
 from goodpart.progress import Progress, track
 
 HASH_BITS = 256
-# Of 256 bits. Unrelated residuals differ in 128 on average, those correlated by 0.975 in 18.
-CANDIDATE_BITS = 44
-# Measured on castings, magnet tiles, a grid and rendered caps: copies that were saved as JPEG of
-# quality 40, halved, dimmed or given noise of 5 % correlate by 0.98 to 1 (noise on tiles of very
-# low contrast: 0.966), different parts hardly ever by more than 0.97.
-CORRELATION = 0.975
-# Few images have no mean worth taking off; then only nearly equal pictures count.
+# Of 256 bits. Unrelated images differ in 128 on average, those correlated by 0.85 in 45.
+CANDIDATE_BITS = 64
+# Measured on castings, magnet tiles, a grid and rendered caps, 64 x 64 pixels: copies saved as
+# JPEG of quality 40, halved or dimmed keep 0.93 and more of what is individual, different parts
+# hardly ever share more than 0.8; noise of 3 % leaves 0.99 of castings, 0.7 of the smoothest caps.
+INDIVIDUAL = 0.85
+WHOLE = 0.96
+COMPONENTS = 16
+SAMPLE = 400
+# Images of a class from which its mean is something that they have in common.
+CLASS_SIZE = 4
+# Few images have nothing in common worth taking off; then only nearly equal pictures count.
 FEW = 20
 FEW_CORRELATION = 0.995
+
+Vectors = NDArray[np.float32]
 
 TURNS = (
     "",
@@ -47,7 +57,7 @@ class Match:
     first, second : int
         Indices, the first lower.
     correlation : float
-        Of what is individual in them, up to 1.
+        Of the whole pictures without what all have in common on average, up to 1.
     turned : str
         How the second must be turned to fit the first; empty where it need not be.
     """
@@ -56,6 +66,38 @@ class Match:
     second: int
     correlation: float
     turned: str
+
+
+class _Common:
+    """What a set of pictures has in common: mean, principal components (PCA), class means."""
+
+    def __init__(self, pictures: Vectors, labels: Sequence[str]) -> None:
+        count, size = pictures.shape
+        self.mean: Vectors = np.zeros(size, dtype=np.float32)
+        self.components: Vectors = np.zeros((0, size), dtype=np.float32)
+        self.whole, self.individual = FEW_CORRELATION, FEW_CORRELATION
+        if count < FEW:
+            return
+        self.whole, self.individual = WHOLE, INDIVIDUAL
+        self.mean = pictures.mean(axis=0)
+        sample = pictures[:: -(-count // SAMPLE)] - self.mean
+        _, _, found = np.linalg.svd(sample, full_matrices=False)
+        # Rare classes would not show among the components.
+        sizes = Counter(labels)
+        means = [
+            pictures[[place for place, own in enumerate(labels) if own == label]].mean(axis=0)
+            for label in sorted(sizes)
+            if sizes[label] >= CLASS_SIZE
+        ]
+        rows = [*found[: min(COMPONENTS, len(sample) // 8)], *(m - self.mean for m in means)]
+        basis, scale, _ = np.linalg.svd(np.stack(rows).T, full_matrices=False)
+        self.components = np.ascontiguousarray(basis[:, scale > 1e-3].T, dtype=np.float32)
+
+    def split(self, pictures: Vectors) -> tuple[Vectors, Vectors]:
+        """Unit vectors without the mean, and further without the components."""
+        centered = pictures - self.mean
+        rest = centered - (centered @ self.components.T) @ self.components
+        return _unit(centered), _unit(rest)
 
 
 def near_duplicates(
@@ -78,66 +120,62 @@ def near_duplicates(
     count = len(thumbnails)
     if count < 2:
         return []
-    plain = _unit(thumbnails.astype(np.float32))
-    mean = plain.mean(axis=0) if count >= FEW else np.zeros_like(plain[0])
-    by_label = {label: _common(plain, mean, labels, label) for label in set(labels)}
-    vectors = _unit(plain - mean)
-    needed = CORRELATION if count >= FEW else FEW_CORRELATION
+    upright = _pictures(thumbnails)
+    common = _Common(upright, labels)
+    whole, individual = common.split(upright)
     rng = np.random.default_rng(0)
-    planes = rng.standard_normal((vectors[0].size, HASH_BITS), dtype=np.float32)
-    hashes = _hash(vectors.reshape(count, -1), planes)
+    planes = rng.standard_normal((upright.shape[1], HASH_BITS), dtype=np.float32)
+    hashes = _hash(individual, planes)
     best: dict[tuple[int, int], Match] = {}
     for turn, name in track(list(enumerate(TURNS)), "comparing", len(TURNS), progress):
-        turned = np.rot90(plain[:, :, ::-1] if turn >= 4 else plain, turn % 4, axes=(1, 2))
-        # The mean is taken off after turning: it is that of upright images.
-        flat = _unit(turned - mean).reshape(count, -1)
-        for first, second in _candidates(hashes, _hash(flat, planes)):
-            correlation = float(vectors[first].ravel() @ flat[second])
-            if labels[first] == labels[second]:
-                common = by_label[labels[first]]
-                own = _unit(np.stack([plain[first], turned[second]]) - common)
-                correlation = min(correlation, float((own[0] * own[1]).sum()))
-            pair = (first, second)
-            known = best.get(pair)
-            if correlation >= needed and (known is None or correlation > known.correlation + 1e-3):
-                best[pair] = Match(*pair, min(correlation, 1.0), name)
+        turned = np.rot90(thumbnails[:, :, ::-1] if turn >= 4 else thumbnails, turn % 4, (1, 2))
+        # What is common is that of upright images: it is taken off after turning.
+        whole_turned, rest_turned = common.split(_pictures(turned))
+        first, second = _candidates(hashes, _hash(rest_turned, planes))
+        for pairs in np.array_split(np.stack([first, second]), max(1, len(first) // 4096), axis=1):
+            alike = _dot(individual[pairs[0]], rest_turned[pairs[1]])
+            correlation = _dot(whole[pairs[0]], whole_turned[pairs[1]])
+            kept = (alike >= common.individual) & (correlation >= common.whole)
+            for i, j, value in zip(*pairs[:, kept].tolist(), correlation[kept], strict=True):
+                known = best.get((i, j))
+                if known is None or value > known.correlation + 1e-3:
+                    best[i, j] = Match(i, j, min(float(value), 1.0), name)
     return sorted(best.values(), key=lambda match: (-match.correlation, match.first))
 
 
-def _common(
-    plain: NDArray[np.float32], mean: NDArray[np.float32], labels: Sequence[str], label: str
-) -> NDArray[np.float32]:
-    """The mean of a class, drawn towards that of all where the class is small."""
-    if not mean.any():
-        return mean
-    own = plain[[place for place, found in enumerate(labels) if found == label]]
-    share = len(own) / (len(own) + 5)
-    return np.asarray(share * own.mean(axis=0) + (1 - share) * mean, dtype=np.float32)
+def _pictures(thumbnails: NDArray[np.uint8]) -> Vectors:
+    """Flat pictures without brightness and contrast."""
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    return _unit(flat - flat.mean(axis=1, keepdims=True))
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each image without its mean, and with length one."""
-    centered = vectors - vectors.mean(axis=(1, 2), keepdims=True)
-    length = np.sqrt(np.square(centered).sum(axis=(1, 2), keepdims=True))
-    return centered / np.maximum(length, 1e-6)
+def _unit(vectors: NDArray[Any]) -> Vectors:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-6), dtype=np.float32)
 
 
-def _hash(flat: NDArray[np.float32], planes: NDArray[np.float32]) -> NDArray[np.uint64]:
+def _dot(first: Vectors, second: Vectors) -> NDArray[Any]:
+    return np.einsum("ij,ij->i", first, second)
+
+
+def _hash(vectors: Vectors, planes: Vectors) -> NDArray[np.uint64]:
     """Signs of random projections (Charikar, 2002): (N, 4) words of 64 bits."""
-    bits = np.packbits(flat @ planes > 0, axis=1)
+    bits = np.packbits(vectors @ planes > 0, axis=1)
     return np.ascontiguousarray(bits).view(np.uint64)
 
 
 def _candidates(
     hashes: NDArray[np.uint64], others: NDArray[np.uint64], block: int = 256
-) -> list[tuple[int, int]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs (i < j) whose hashes are near, block by block."""
-    found: list[tuple[int, int]] = []
+    rows: list[NDArray[np.int64]] = []
+    columns: list[NDArray[np.int64]] = []
     for start in range(0, len(hashes), block):
-        rows = hashes[start : start + block, None, :]
-        distance = np.bitwise_count(rows ^ others[None]).sum(axis=2, dtype=np.int32)
+        own = hashes[start : start + block, None, :]
+        distance = np.bitwise_count(own ^ others[None]).sum(axis=2, dtype=np.int32)
         first, second = np.nonzero(distance <= CANDIDATE_BITS)
         first += start
         kept = first < second
-        found += list(zip(first[kept].tolist(), second[kept].tolist(), strict=True))
-    return found
+        rows.append(first[kept])
+        columns.append(second[kept])
+    return np.concatenate(rows), np.concatenate(columns)
