@@ -99,8 +99,8 @@ class Outcome:
 def choose_precision(wanted: Precision) -> str:
     """Resolve ``"auto"``: bfloat16 on processors with instructions for it, else 32 bit.
 
-    Measured on convolutions of 16 to 64 channels, one AVX-512 BF16 core trains 1.6 to 1.9 times
-    as fast in bfloat16; without such instructions it would be slower.
+    ``benchmarks/training_precision.py`` measures what that gains; without such instructions it
+    would be slower.
     """
     if wanted != "auto":
         return wanted
