@@ -35,7 +35,7 @@ def test_no_source_is_learned_from_and_held_out(numbers: list[int], preset: str)
 
 def test_stopping_early_never_looks_at_the_parts_that_set_limits() -> None:
     sources = [str(i) for i in range(60)]
-    for made in (configure("restore", {"patience": 3}), configure("seed", {"patience": 3})):
+    for made in (configure("restore", {"patience": 3}), configure("seed", {})):
         found = split(sources, made)
         assert found.may_stop
         for watched, held in zip(found.watched, found.held_out, strict=True):

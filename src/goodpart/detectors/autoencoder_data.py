@@ -19,8 +19,8 @@ from goodpart.parts.road import resize_part
 
 Shape = tuple[int, int, int]
 
-# With this many good images a part of its own decides when to stop; with fewer, the part that
-# limits are set from does so too.
+# From this many good images on, a part of its own decides which epoch was best; with fewer there
+# is none to spare (unless ``patience`` asks for it), and the last epoch is taken.
 ENOUGH_FOR_THREE = 50
 # Images of the left-out fold whose loss is watched while training: for the curve alone.
 WATCHED = 24
@@ -58,7 +58,7 @@ def split(sources: Sequence[str], made: Configuration) -> Splits:
 
     With several networks each leaves one fold out, whose parts it then scores; nothing is stopped
     early, so those scores are honest. With one network, two tenths of the sources set limits, and
-    another tenth (of fewer than 50 images: the same two tenths) says when to stop.
+    another tenth (from 50 images on, or where ``patience`` is set) says which epoch was best.
 
     Raises
     ------
@@ -75,11 +75,12 @@ def split(sources: Sequence[str], made: Configuration) -> Splits:
         return _crossed(sources, min(made.networks, count), stop=made.patience is not None)
     fold_of = folds(sources, min(10, count))
     held_folds = {0, 1} if count >= 10 else {0}
-    stop_folds = {2} if len(sources) >= ENOUGH_FOR_THREE and count >= 10 else held_folds
+    stops = count > 2 and (len(sources) >= ENOUGH_FOR_THREE or made.patience is not None)
+    stop_folds = {len(held_folds)} if stops else set()
     held = [i for i, fold in enumerate(fold_of) if fold in held_folds]
-    watched = [i for i, fold in enumerate(fold_of) if fold in stop_folds]
+    watched = [i for i, fold in enumerate(fold_of) if fold in stop_folds] or held[:WATCHED]
     learned = [i for i, fold in enumerate(fold_of) if fold not in held_folds | stop_folds]
-    return Splits([learned], [watched], [held], True, "split")
+    return Splits([learned], [watched], [held], stops, "split")
 
 
 def _crossed(sources: Sequence[str], networks: int, *, stop: bool) -> Splits:
