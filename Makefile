@@ -25,9 +25,11 @@ demo: $(STAMP)
 	$(BIN)/goodpart demo --force
 
 test: $(STAMP)
+	@tools/system_packages.sh
 	$(BIN)/pytest
 
 test-all: $(STAMP)
+	@tools/system_packages.sh
 	$(BIN)/pytest -m ''
 
 lint: $(STAMP)
