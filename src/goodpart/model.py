@@ -24,6 +24,7 @@ from goodpart.decision import Inspection, Limits, Verdict
 from goodpart.decision.judge import judge
 from goodpart.decision.pictures import HeatScale, heat_scale
 from goodpart.detectors import Detector, State, create_detector
+from goodpart.detectors.engine import EngineName
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
 from goodpart.parts.read import Source, SourceImage, read_image
 from goodpart.parts.road import PartImage, Road, RoadState
@@ -105,6 +106,11 @@ class Model:
 
     def __post_init__(self) -> None:
         self._road = Road(self.recipe, self.road)
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """True where pixels of a part image count, (H, W); ``None``: everywhere."""
+        return self._road.mask
 
     @property
     def heat_scale(self) -> HeatScale:
@@ -314,8 +320,15 @@ class Model:
         _write_synced(folder / MANIFEST, _manifest_bytes(manifest))
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, *, engine: EngineName = "onnxruntime") -> Model:
     """Load a model folder.
+
+    Parameters
+    ----------
+    path : path
+    engine : "onnxruntime" or "openvino"
+        What runs networks; both compute in fp32 and agree to 1e-3 of a score. The number of
+        threads is set by ``GOODPART_THREADS``, see :mod:`goodpart.detectors.engine`.
 
     Raises
     ------
@@ -335,7 +348,9 @@ def load(path: str | Path) -> Model:
             files={name: data[name] for name in own},
             values=entry["values"],
         )
-        detector = create_detector(entry["name"], entry["settings"]).restore(state)
+        detector = create_detector(entry["name"], entry["settings"])
+        detector.engine = engine
+        detector.restore(state)
         return Model(
             recipe=parse_recipe(manifest["recipe"], where=str(folder / MANIFEST)),
             detector=detector,

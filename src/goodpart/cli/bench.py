@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goodpart.cli.common import console, progress_bar, write_json
+from goodpart.cli.common import console, engine_name, progress_bar, write_json
 from goodpart.errors import DataError
 
 WARM_UP = 3
@@ -23,6 +23,9 @@ def command(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     data: Annotated[Path, typer.Argument(help="Data folder, folder of images, or one image.")],
     count: Annotated[int, typer.Option("--count", min=1, help="Inspections to time.")] = 200,
+    engine: Annotated[
+        str, typer.Option("--engine", help="onnxruntime or openvino, both in fp32.")
+    ] = "onnxruntime",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the answer as JSON (alone: to stdout).")
     ] = None,
@@ -36,7 +39,7 @@ def command(
     """
     from goodpart.model import load
 
-    loaded = load(model)
+    loaded = load(model, engine=engine_name(engine))
     files = _files(data)
     contents = [path.read_bytes() for path in files]
     with progress_bar() as progress:
@@ -103,6 +106,7 @@ def measure(model: Any, contents: list[bytes], count: int, progress: Any) -> dic
         "images_per_second": 1e3 * len(totals) / sum(totals),
         "peak_memory_mb": peak_memory_mb(),
         "threads": default_threads(),
+        "engine": model.detector.engine,
         "machine": machine(),
     }
 
@@ -146,7 +150,10 @@ def show(answer: dict[str, Any]) -> None:
     say.print(table)
     memory = answer["peak_memory_mb"]
     peak = "" if memory is None else f", peak memory {memory:.0f} MiB"
-    say.print(f"{answer['images_per_second']:.1f} images/s, {answer['threads']} threads{peak}")
+    say.print(
+        f"{answer['images_per_second']:.1f} images/s, {answer['threads']} threads, "
+        f"{answer['engine']}{peak}"
+    )
     say.print(answer["machine"])
     if answer["not_judged"]:
         say.print(f"{answer['not_judged']} parts were not judged", style="yellow")

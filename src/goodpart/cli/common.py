@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goodpart.errors import DataError, GoodpartError
 from goodpart.progress import Progress
+
+if TYPE_CHECKING:
+    from goodpart.detectors.engine import EngineName
 
 
 @contextmanager
@@ -80,6 +83,19 @@ def parse_rate(text: str) -> float:
     if not 0 < value < 1:
         raise GoodpartError(f"{text!r} is not a rate: write it as 0.5% or 0.005")
     return value
+
+
+def engine_name(text: str) -> EngineName:
+    """What ``--engine`` takes.
+
+    Raises
+    ------
+    GoodpartError
+        There is no such engine.
+    """
+    if text == "onnxruntime" or text == "openvino":
+        return text
+    raise GoodpartError(f"--engine {text}: there are onnxruntime and openvino")
 
 
 def expand_images(images: list[Path]) -> list[Path]:

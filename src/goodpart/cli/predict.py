@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goodpart.cli.common import console, expand_images, progress_bar, write_json
+from goodpart.cli.common import console, engine_name, expand_images, progress_bar, write_json
 from goodpart.decision import Inspection
 from goodpart.errors import DataError
 
@@ -24,6 +24,9 @@ def command(
     cmap: Annotated[
         str, typer.Option("--cmap", help="Colour map: Reds, Blues, Greys, inferno, viridis, ...")
     ] = "Reds",
+    engine: Annotated[
+        str, typer.Option("--engine", help="onnxruntime or openvino, both in fp32.")
+    ] = "onnxruntime",
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the answer as JSON (alone: to stdout).")
@@ -44,7 +47,7 @@ def command(
     color_table(cmap)
     files = expand_images(images)
     folders = _folders(files, out, force=force)
-    loaded = load(model)
+    loaded = load(model, engine=engine_name(engine))
     scale = loaded.heat_scale
     answers: list[dict[str, Any]] = []
     lines: list[Any] = []

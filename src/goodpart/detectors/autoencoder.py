@@ -269,7 +269,7 @@ class Autoencoder(Detector):
                 if made.network == "restore":
                     stem = f"normal_{index}/"
                     normal = Normal(arrays[f"{stem}mean"], arrays[f"{stem}deviation"])
-                self.members_.append(Member(data, made, normal))
+                self.members_.append(Member(data, made, normal, self.engine))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the autoencoder's state is incomplete: {error!r}") from None
         return self

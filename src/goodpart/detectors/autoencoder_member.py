@@ -12,7 +12,7 @@ from goodpart.detectors.autoencoder_presets import Configuration
 from goodpart.detectors.autoencoder_residual import Moments, Normal, features
 from goodpart.detectors.autoencoder_scores import heatmap, wrapped_heatmap
 from goodpart.detectors.base import HeldOut
-from goodpart.detectors.engine import Network
+from goodpart.detectors.engine import EngineName, Network
 from goodpart.progress import Progress, track
 
 Floats = NDArray[np.float32]
@@ -27,10 +27,18 @@ class Member:
     made : Configuration
     normal : Normal, optional
         Of the preset ``restore``; filled by :meth:`calibrate`.
+    engine : str
+        What runs the network.
     """
 
-    def __init__(self, onnx: bytes, made: Configuration, normal: Normal | None = None) -> None:
-        self._network = Network(onnx)
+    def __init__(
+        self,
+        onnx: bytes,
+        made: Configuration,
+        normal: Normal | None = None,
+        engine: EngineName = "onnxruntime",
+    ) -> None:
+        self._network = Network(onnx, engine=engine)
         self._made = made
         self.normal = normal
 

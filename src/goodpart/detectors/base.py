@@ -7,14 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.decision.maps import score_of
-from goodpart.errors import NotFittedError, TrainingError
+from goodpart.detectors.engine import EngineName
+from goodpart.errors import ModelError, NotFittedError, TrainingError
 from goodpart.progress import Progress
+
+if TYPE_CHECKING:
+    from goodpart.detectors.score_graph import ScoreGraph
 
 PartPixels = NDArray[Any]
 """A part image: uint8, or float32 0..255; (H, W) grey or (H, W, 3) RGB."""
@@ -72,6 +76,8 @@ class Detector(ABC):
     heat_range : (float, float) or None
         What the first and the last colour of heatmaps stand for; ``None``: set by the limits,
         which is right where the score is the map's highest value.
+    engine : "onnxruntime" or "openvino"
+        What runs networks when inspecting; see :func:`goodpart.load`. Both compute in fp32.
     held_out_ : list of HeldOut
         Filled by ``fit``; what limits are set from. Not saved.
     artifacts_ : dict of str to bytes
@@ -86,6 +92,7 @@ class Detector(ABC):
     guarantee: str = "cross-fitted"
     own_limit: float | None = None
     heat_range: tuple[float, float] | None = None
+    engine: EngineName = "onnxruntime"
 
     held_out_: list[HeldOut]
     artifacts_: dict[str, bytes]
@@ -154,6 +161,18 @@ class Detector(ABC):
         ------
         NotFittedError
         """
+
+    def export(self, graph: ScoreGraph) -> str:
+        """Add everything from the graph's input to the raw map (h, w); return the map's name.
+
+        Raises
+        ------
+        ModelError
+            This detector cannot be exported.
+        """
+        raise ModelError(
+            f"{self.name} cannot be exported to ONNX; gaussian, memory and variation can"
+        )
 
     @abstractmethod
     def state(self) -> State:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.detectors.base import HeldOut
+from goodpart.detectors.score_graph import ScoreGraph
 
 # Added to a cell's deviation, as a share of the mean deviation: a cell that happened to be quiet
 # in the good images must not turn every whisper into a defect.
@@ -94,6 +95,22 @@ def in_deviations(
     return blur(deviation.astype(np.float32), smoothing, mask)
 
 
+def export_deviations(
+    graph: ScoreGraph, distance: str, center: Cells, spread: Cells, mask: Mask, smoothing: float
+) -> str:
+    """Add :func:`in_deviations` to a graph, for a distance (h, w); returns the map's name."""
+    size = (center.shape[0], center.shape[1])
+    weight = 1 / spread if mask is None else np.where(mask, 1 / spread, 0.0)
+    deviation = graph.multiply(graph.add(distance, -center), weight)
+    if smoothing <= 0:
+        return deviation
+    if mask is None:
+        return graph.separable(deviation, lambda plane: blur(plane, smoothing, None), size)
+    total = graph.separable(deviation, lambda plane: _weighted(plane, smoothing), size)
+    share = np.maximum(_weighted(mask.astype(np.float32), smoothing), 1e-6)
+    return graph.multiply(total, np.where(mask, 1 / share, 0.0))
+
+
 def held_out_maps(
     distances: NDArray[np.float32],
     members: list[NDArray[np.intp]],
@@ -133,6 +150,9 @@ def blur(values: Cells, sigma: float, mask: Mask) -> Cells:
         blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         return np.asarray(blurred, dtype=np.float32)
     weight = mask.astype(np.float32)
-    total = cv2.GaussianBlur(values * weight, (0, 0), sigma)
-    share = cv2.GaussianBlur(weight, (0, 0), sigma)
+    total, share = _weighted(values * weight, sigma), _weighted(weight, sigma)
     return np.where(mask, total / np.maximum(share, 1e-6), 0.0).astype(np.float32)
+
+
+def _weighted(values: Cells, sigma: float) -> Cells:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), dtype=np.float32)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from goodpart.detectors.backbones import Backbone, Extractor, load_backbone
 from goodpart.detectors.backbones.load import from_onnx
 from goodpart.detectors.base import PartPixels, State
+from goodpart.detectors.engine import EngineName
+from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.errors import ModelError
 from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, track
@@ -43,6 +45,8 @@ class CellFeatures:
         cells, coarser ones interpolated.
     smoothing : int
         Features are averaged over this many cells squared (PatchCore's local aggregation).
+    engine : str
+        What runs the backbone.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class CellFeatures:
         resolution: int,
         stride: int = 8,
         smoothing: int = 3,
+        engine: EngineName = "onnxruntime",
     ) -> None:
         self.backbone = backbone
         self.smoothing = smoothing
@@ -61,7 +66,7 @@ class CellFeatures:
         height, width = (max(step, round(side * scale / step) * step) for side in size)
         self.input_size = (height, width)
         self.grid = (height // stride, width // stride)
-        self._stride = stride
+        self._engine = engine
         self._extract: Extractor | None = None
 
     @property
@@ -78,8 +83,9 @@ class CellFeatures:
             C-contiguous.
         """
         if self._extract is None:
-            self._extract = self.backbone.session()
-        resized = resize_part(image, self.input_size)
+            self._extract = self.backbone.session(engine=self._engine)
+        # Resized in float32: an exported network, which has no bytes to round to, does the same.
+        resized = resize_part(image.astype(np.float32), self.input_size)
         maps = self._extract(resized[None])
         rows, columns = self.grid
         cells = np.empty((rows, columns, self.channels), dtype=np.float32)
@@ -89,6 +95,32 @@ class CellFeatures:
             cells[:, :, start : start + output.channels] = self._to_grid(values)
             start += output.channels
         return self._smooth(cells) if self.smoothing > 1 else cells
+
+    def export(self, graph: ScoreGraph) -> str:
+        """Add this to a graph: from its input to features (1, channels, rows, columns)."""
+        planes = graph.planes()
+        if graph.size != self.input_size:
+            planes = graph.separable(planes, self._to_input, graph.size)
+        if graph.channels == 1:
+            planes = graph.node("Concat", [planes] * 3, axis=1)
+        maps = graph.backbone(planes, self.backbone)
+        height, width = self.input_size
+        found = [
+            graph.separable(
+                maps[output.name],
+                self._plane_to_cells,
+                (height // output.stride, width // output.stride),
+            )
+            for output in self.backbone.outputs
+        ]
+        return graph.node("Concat", found, axis=1)
+
+    def _to_input(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        return resize_part(plane, self.input_size)
+
+    def _plane_to_cells(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        cells = self._to_grid(plane[None])
+        return (self._smooth(cells) if self.smoothing > 1 else cells)[:, :, 0]
 
     def _smooth(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         side = (self.smoothing, self.smoothing)

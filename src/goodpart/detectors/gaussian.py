@@ -30,6 +30,7 @@ from goodpart.detectors.deviation import (
     Moments,
     by_size,
     deviations,
+    export_deviations,
     held_out_maps,
     in_deviations,
 )
@@ -41,6 +42,7 @@ from goodpart.detectors.features import (
     restored_backbone,
     saved_backbone,
 )
+from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent
 
@@ -150,6 +152,25 @@ class Gaussian(Detector):
             )
         return maps
 
+    def export(self, graph: ScoreGraph) -> str:
+        """See :meth:`Detector.export`."""
+        self._check_fitted("whitening_")
+        rows, columns = self.cells_.grid
+        down, across = rows // BLOCK, columns // BLOCK
+        cells = graph.transpose(self.cells_.export(graph), (0, 2, 3, 1))
+        centered = graph.reshape(graph.add(cells, -self.mean_), (down, BLOCK, across, BLOCK, -1))
+        grouped = graph.reshape(
+            graph.transpose(centered, (0, 2, 1, 3, 4)), (down, across, BLOCK * BLOCK, -1)
+        )
+        whitening = graph.constant(self.whitening_, np.float16)
+        white = graph.node("MatMul", [grouped, whitening])
+        squared = graph.reduce("Sum", graph.node("Mul", [white, white]), 3)
+        blocks = graph.reshape(graph.node("Sqrt", [squared]), (down, across, BLOCK, BLOCK))
+        distance = graph.reshape(graph.transpose(blocks, (0, 2, 1, 3)), (rows, columns))
+        return export_deviations(
+            graph, distance, self.center_, self.spread_, self.mask_, self.map_smoothing
+        )
+
     def state(self) -> State:
         """See :meth:`Detector.state`."""
         self._check_fitted("whitening_")
@@ -197,7 +218,13 @@ class Gaussian(Detector):
         self.center_, self.spread_ = deviations(moments, self.mask_)
 
     def _cells_for(self, backbone: Any, size: tuple[int, int]) -> CellFeatures:
-        return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)
+        return CellFeatures(
+            backbone,
+            size,
+            resolution=self.resolution,
+            smoothing=self.smoothing,
+            engine=self.engine,
+        )
 
     def _prepare(
         self, backbone: Any, size: tuple[int, int], mask: NDArray[np.bool_] | None

@@ -29,6 +29,7 @@ from goodpart.detectors.deviation import (
     Moments,
     by_size,
     deviations,
+    export_deviations,
     held_out_maps,
     in_deviations,
 )
@@ -40,6 +41,7 @@ from goodpart.detectors.features import (
     restored_backbone,
     saved_backbone,
 )
+from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent, track
 
@@ -170,6 +172,25 @@ class Memory(Detector):
             )
         return maps
 
+    def export(self, graph: ScoreGraph) -> str:
+        """See :meth:`Detector.export`."""
+        self._check_fitted("bank_")
+        rows, columns = self.cells_.grid
+        channels = self.cells_.channels
+        cells = graph.transpose(self.cells_.export(graph), (0, 2, 3, 1))
+        scaled = graph.multiply(graph.reshape(cells, (rows * columns, channels)), self.scale_)
+        place = self._with_place(np.zeros((rows, columns, channels), np.float32))[:, :, channels:]
+        full = graph.node("Concat", [scaled, graph.constant(place.reshape(-1, 2))], axis=1)
+        bank = graph.constant(self.bank_.T, np.float16)
+        product = graph.node("MatMul", [full, bank])
+        nearest = graph.reduce("Min", graph.add(graph.multiply(product, -2), self._norms), 1)
+        own = graph.reduce("Sum", graph.node("Mul", [full, full]), 1)
+        squared = graph.node("Relu", [graph.node("Add", [own, nearest])])
+        distance = graph.reshape(graph.node("Sqrt", [squared]), (rows, columns))
+        return export_deviations(
+            graph, distance, self.center_, self.spread_, self.mask_, self.map_smoothing
+        )
+
     def state(self) -> State:
         """See :meth:`Detector.state`."""
         self._check_fitted("bank_")
@@ -215,7 +236,13 @@ class Memory(Detector):
         self.center_, self.spread_ = deviations(moments, self.mask_)
 
     def _cells_for(self, backbone: Backbone, size: tuple[int, int]) -> CellFeatures:
-        return CellFeatures(backbone, size, resolution=self.resolution, smoothing=self.smoothing)
+        return CellFeatures(
+            backbone,
+            size,
+            resolution=self.resolution,
+            smoothing=self.smoothing,
+            engine=self.engine,
+        )
 
     def _prepare(
         self, backbone: Backbone, size: tuple[int, int], mask: NDArray[np.bool_] | None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.errors import ModelError
 from goodpart.parts.dataset import folds
 from goodpart.progress import Progress, track
@@ -111,6 +112,20 @@ class Variation(Detector):
         """See :meth:`Detector.raw_maps`; maps have the size of the part image."""
         self._check_fitted("mean_")
         return [self._deviation(self._smooth(i), self.mean_, self.spread_) for i in images]
+
+    def export(self, graph: ScoreGraph) -> str:
+        """See :meth:`Detector.export`."""
+        self._check_fitted("mean_")
+        planes = graph.planes()
+        if self.smoothing > 0:
+            planes = graph.separable(planes, self._smooth, graph.size)
+        shape = (graph.channels, *graph.size)
+        mean, spread = (
+            (values if values.ndim == 3 else values[..., None]).transpose(2, 0, 1).reshape(shape)
+            for values in (self.mean_, self.spread_)
+        )
+        deviation = graph.multiply(graph.node("Abs", [graph.add(planes, -mean)]), 1 / spread)
+        return graph.reshape(graph.reduce("Max", deviation, 1), graph.size)
 
     def state(self) -> State:
         """See :meth:`Detector.state`."""
