@@ -26,17 +26,14 @@ def test_every_pocket_is_told_of_and_named_as_the_layout_says(kind, tray, learne
         assert reasons(found) == truth
 
 
-def test_a_part_cut_off_by_the_border_is_found_and_not_judged(tray, learned):
-    shown = tray("cap", 3, cut_off=0.9)
-    truth = {p.name: "cut off" if p.cut_off else None for p in shown.truth.pockets}
-    assert "cut off" in truth.values()
-    found = learned("cap").find(shown.image, "a.bmp")
-    got = reasons(found)
-    # A part that lies half outside may also be too far from its pocket to be told by its name.
-    assert sorted(map(str, got.values())).count("cut off") + len(
-        [one for one in found if one.problem and one.problem[0] == "misplaced"]
-    ) >= sum(value == "cut off" for value in truth.values())
-    assert [k for k, v in got.items() if v is None] == [k for k in FIVE if truth[k] is None]
+def test_parts_cut_off_by_the_border_are_found_and_not_judged(tray, learned):
+    cut = 0
+    for seed in range(3, 6):
+        shown = tray("cap", seed, cut_off=0.7)
+        truth = {p.name: "cut off" if p.cut_off else None for p in shown.truth.pockets}
+        assert reasons(learned("cap").find(shown.image, "a.bmp")) == truth
+        cut += sum(pocket.cut_off for pocket in shown.truth.pockets)
+    assert cut > 3
 
 
 def test_touching_parts_are_two_parts(tray, learned):

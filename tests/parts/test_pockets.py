@@ -62,18 +62,25 @@ def test_every_part_lies_in_its_pocket_on_a_tray_that_lies_a_little_off(dx, dy, 
         spot(places[i][0] + dx + rng.uniform(-8, 8), places[i][1] + dy + rng.uniform(-8, 8))
         for i in order
     ]
-    held, outside = assign(spots, pockets(*places), 60)
-    assert outside == []
-    assert {i: order[index] for i, index in enumerate(held) if index is not None} == {
+    lying = assign(spots, pockets(*places), 60)
+    assert (lying.outside, lying.displaced) == ([], set())
+    assert {i: order[index] for i, index in enumerate(lying.held) if index is not None} == {
         i: i for i in order
     }
 
 
 def test_a_part_between_the_pockets_and_a_second_one_in_a_pocket_lie_outside():
-    held, outside = assign([spot(0, 0), spot(300, 5), spot(8, 0)], pockets((0, 0), (100, 0)), 60)
-    assert held == [0, None]
-    assert outside == [1, 2]
-    assert assign([], pockets((0, 0)), 60) == ([None], [])
+    lying = assign([spot(0, 0), spot(300, 5), spot(8, 0)], pockets((0, 0), (100, 0)), 60)
+    assert lying.held == [0, None]
+    assert lying.outside == [1, 2]
+    assert assign([], pockets((0, 0)), 60).held == [None]
+
+
+def test_a_part_beside_an_empty_pocket_belongs_to_it_and_is_displaced():
+    lying = assign([spot(0, 0), spot(140, 0)], pockets((0, 0), (80, 0)), 75)
+    assert lying.held == [0, 1]
+    assert lying.displaced == {1}
+    assert lying.outside == []
 
 
 def test_an_outline_reaches_out_where_it_crosses_a_border_by_more_than_a_pixel():

@@ -19,7 +19,7 @@ from goodpart.errors import RecipeError
 from goodpart.parts.find_boxes import BoxContent, look_into
 from goodpart.parts.find_round import RoundFinder
 from goodpart.parts.find_template import TemplateFinder
-from goodpart.parts.pockets import Spot, assign, reading_order
+from goodpart.parts.pockets import Assignment, Spot, assign, reach_of, reading_order
 from goodpart.parts.views import grey_of
 from goodpart.recipe import TrayBox, TrayPocket, TraySection
 
@@ -250,24 +250,28 @@ class TrayFinder:
                 self._found(finder, spots[index], str(number), name)
                 for number, index in enumerate(order, start=1)
             ]
-        held, outside = assign(spots, pockets, finder.extent)
-        turned = _turned_layout(spots, pockets, finder.extent, grey.shape, len(outside))
+        lying = assign(spots, pockets, finder.extent)
+        turned = _turned_layout(spots, pockets, finder.extent, grey.shape, lying)
         if turned is not None:
             message = f"{name}: the tray lies turned by {turned}°"
             size = (grey.shape[0], grey.shape[1])
             return [Found(None, np.eye(3), size, problem=("rotated", message))]
         found = []
-        for pocket, index in zip(pockets, held, strict=True):
+        for pocket, index in zip(pockets, lying.held, strict=True):
             if pocket.name in skipped:
                 continue
-            if index is not None:
-                found.append(self._found(finder, spots[index], pocket.name, name))
-            else:
+            if index is None:
                 found.append(self._without_part(finder, grey, pocket, name))
-        for number, index in enumerate(outside, start=1):
+                continue
+            one = self._found(finder, spots[index], pocket.name, name)
+            if index in lying.displaced and one.problem is None:
+                message = f"{name}: the part lies beside the pocket {pocket.name}"
+                one = _with_problem(one, ("misplaced", message))
+            found.append(one)
+        for number, index in enumerate(lying.outside, start=1):
+            one = self._found(finder, spots[index], f"outside{number}", name)
             message = f"{name}: a part lies outside every pocket"
-            extra = self._found(finder, spots[index], f"outside{number}", name)
-            found.append(_with_problem(extra, ("misplaced", message)))
+            found.append(_with_problem(one, one.problem or ("misplaced", message)))
         return found
 
     @staticmethod
@@ -346,24 +350,30 @@ def _turned_layout(
     pockets: Sequence[TrayPocket],
     extent: float,
     shape: tuple[int, ...],
-    outside: int,
+    lying: Assignment,
 ) -> int | None:
     """The turn in degrees after which the parts lie in the pockets, where they do not as it is."""
-    if len(spots) < 2 or outside < len(spots) / 2:
+    if len(spots) < 2 or len(lying.outside) + len(lying.displaced) < len(spots) / 2:
         return None
     middle = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     places = np.array([(pocket.x, pocket.y) for pocket in pockets]) - middle
+    reach = reach_of(places, extent)
     best: tuple[int, int] | None = None
     for turn, matrix in (
         (90, np.array([[0, -1], [1, 0]])),
         (180, -np.eye(2)),
         (270, np.array([[0, 1], [-1, 0]])),
     ):
+        turned = places @ matrix.T
+        apart = np.linalg.norm(turned[:, None] - places[None], axis=2).min(axis=1)
+        if (apart < reach).all():
+            continue  # the layout looks the same that way round
         moved = [
             TrayPocket(name=pocket.name, x=float(x), y=float(y))
-            for pocket, (x, y) in zip(pockets, places @ matrix.T + middle, strict=True)
+            for pocket, (x, y) in zip(pockets, turned + middle, strict=True)
         ]
-        left = len(assign(spots, moved, extent)[1])
+        other = assign(spots, moved, extent)
+        left = len(other.outside) + len(other.displaced)
         if left < len(spots) / 4 and (best is None or left < best[0]):
             best = (left, turn)
     return None if best is None else best[1]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from goodpart.recipe import TrayPocket
 
+# A part whose centre is this near to an empty pocket's, in sizes of a part, lies beside it.
+_BESIDE = 1.0
+
 
 @dataclass(frozen=True)
 class Spot:
@@ -105,10 +108,27 @@ def tray_shift(
     return np.asarray(shift if np.linalg.norm(shift) < reach else np.zeros(2), dtype=np.float64)
 
 
-def assign(
-    spots: Sequence[Spot], pockets: Sequence[TrayPocket], extent: float
-) -> tuple[list[int | None], list[int]]:
-    """Which spot lies in each pocket.
+@dataclass(frozen=True)
+class Assignment:
+    """Which part lies in which pocket, all by index.
+
+    Parameters
+    ----------
+    held : list of int or None
+        The spot of each pocket.
+    displaced : set of int
+        Those of them that lie beside their pocket rather than in it.
+    outside : list of int
+        Spots that belong to no pocket.
+    """
+
+    held: list[int | None]
+    displaced: set[int]
+    outside: list[int]
+
+
+def assign(spots: Sequence[Spot], pockets: Sequence[TrayPocket], extent: float) -> Assignment:
+    """Tell which spot lies in each pocket.
 
     Parameters
     ----------
@@ -116,30 +136,28 @@ def assign(
     pockets : sequence of TrayPocket
     extent : float
         Size of a part in pixels.
-
-    Returns
-    -------
-    (held, outside)
-        Index of each pocket's spot or ``None``, and the spots that lie in no pocket.
     """
-    places = np.array([(pocket.x, pocket.y) for pocket in pockets], dtype=np.float64)
     held: list[int | None] = [None] * len(pockets)
     if not spots:
-        return held, []
+        return Assignment(held, set(), [])
+    places = np.array([(pocket.x, pocket.y) for pocket in pockets], dtype=np.float64)
     centres = np.array([spot.centre for spot in spots])
     reach = reach_of(places, extent)
     moved = places + tray_shift(centres, places, reach)
     apart = np.linalg.norm(centres[:, None] - moved[None], axis=2)
-    outside = set(range(len(spots)))
+    left = set(range(len(spots)))
+    displaced = set()
     # The closest pairs first, so that each pocket and each part is taken once.
     for flat in np.argsort(apart, axis=None):
         spot, pocket = divmod(int(flat), len(pockets))
-        if apart[spot, pocket] > reach:
+        if apart[spot, pocket] > max(reach, _BESIDE * extent):
             break
-        if spot in outside and held[pocket] is None:
+        if spot in left and held[pocket] is None:
             held[pocket] = spot
-            outside.discard(spot)
-    return held, sorted(outside)
+            left.discard(spot)
+            if apart[spot, pocket] > reach:
+                displaced.add(spot)
+    return Assignment(held, displaced, sorted(left))
 
 
 def pocket_names(places: NDArray[np.float64], extent: float) -> list[str]:
