@@ -13,13 +13,11 @@ step is a process of its own, as on the command line, so that its peak memory is
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from processes import run
 from results import write_table
 
 RUNS = (
@@ -43,22 +41,6 @@ COLUMNS = (
     "p95",
     "peak memory",
 )
-
-
-def run(arguments: list[str]) -> dict[str, Any]:
-    """Call goodpart in a process of its own: seconds, processor seconds and peak MiB."""
-    begin = time.perf_counter()
-    command = [sys.executable, "-m", "goodpart", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"failed: {' '.join(command)}")
-    return {
-        "seconds": time.perf_counter() - begin,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mib": usage.ru_maxrss / 1024,
-    }
 
 
 def measure(data: Path, name: str, preset: str, epochs: str | None, work: Path) -> dict[str, Any]:
