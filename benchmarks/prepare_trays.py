@@ -209,6 +209,53 @@ def _off_centre(part: NDArray[Any]) -> float:
     return float(np.hypot(x - (part.shape[1] - 1) / 2, y - (part.shape[0] - 1) / 2))
 
 
+def write_results(answer: dict[str, Any]) -> None:
+    """The table that docs/prepare.md shows."""
+    from results import write_table
+
+    rows = []
+    for kind, result in answer["kinds"].items():
+        angle = result["angle_degrees_p95"]
+        rows.append(
+            [
+                kind,
+                f"{result['trays']}",
+                f"{result['parts']}",
+                f"{result['recall']:.4f}",
+                f"{result['precision']:.4f}",
+                f"{result['centre_px_p95']:.2f}",
+                f"{result['scale_percent_p95']:.2f}",
+                "" if angle is None else f"{angle:.2f}",
+                f"{result['cpu_ms_p50']:.0f}",
+                f"{result['wall_ms_p50']:.0f}",
+            ]
+        )
+    if "real" in answer:
+        real = answer["real"]
+        found = f"{real['found'] / real['images']:.4f}"
+        off = f"{real['off_centre_px_max']:.2f} (worst)"
+        rows.append(["real caps", "", f"{real['images']}", found, "", off, "", "", "", ""])
+    write_table(
+        "prepare_trays",
+        title="Parts found on rendered trays of 2448x2048 pixels"
+        f" (load of the machine while timing: {answer['load']})",
+        columns=[
+            "kind",
+            "trays",
+            "parts",
+            "recall",
+            "precision",
+            "centre p95, px",
+            "scale p95, %",
+            "angle p95, °",
+            "CPU ms p50",
+            "wall ms p50",
+        ],
+        rows=rows,
+        command="python benchmarks/prepare_trays.py --real REAL_CAPS --table",
+    )
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -218,6 +265,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=25, help="trays to time, of each kind")
     parser.add_argument("--real", type=Path, help="folder of real images with one part each")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
     cv2.setNumThreads(2)
     answer: dict[str, Any] = {"seed": arguments.seed, "hard": arguments.hard, "kinds": {}}
@@ -245,6 +293,8 @@ def main() -> None:
     if arguments.real is not None:
         answer["real"] = real_images(arguments.real)
         print("real", json.dumps(answer["real"]))
+    if arguments.table:
+        write_results(answer)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
 
