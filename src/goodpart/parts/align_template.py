@@ -19,8 +19,8 @@ from goodpart.recipe import AlignSection
 
 _SEARCH_SIDE = 64
 _SEARCH_ANGLES = 48
-_HYPOTHESES = 3
-_ITERATIONS = 15
+_HYPOTHESES = 2
+_ITERATIONS = 10
 _BLUR = 1.5
 # The fit looks at every so many pixels, in rows that are shifted against each other.
 _STRIDE = 3
@@ -132,7 +132,7 @@ class TemplateAligner:
                 self._shape, half, float(dx), float(dy), float(grow), float(turn)
             )
             matrix = matrix @ np.linalg.inv(change)
-            if max(abs(dx), abs(dy), abs(grow), abs(turn)) < 0.01:
+            if max(abs(dx), abs(dy), abs(grow), abs(turn)) < 0.02:
                 break
         return matrix
 

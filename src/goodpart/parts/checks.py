@@ -139,11 +139,12 @@ class Checks:
         name : str
             What to call the image.
         """
-        for check, value in _relative(values, self._usual).items():
-            if check not in self._ranges:
+        checked = _relative(values, self._usual)
+        for check, (below, above) in _SAYS.items():
+            if check not in self._ranges or check not in checked:
                 continue
+            value = checked[check]
             low, high = self._ranges[check]
-            below, above = _SAYS[check]
             says = below if value < low else above if value > high else None
             if says is not None or not np.isfinite(value):
                 reason, words = says or (check, f"gives no {check}")

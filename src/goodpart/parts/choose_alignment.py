@@ -23,13 +23,14 @@ from goodpart.parts.align_template import learn_template
 from goodpart.parts.angle import has_one_angle, learn_reference, polar_of
 from goodpart.parts.choose_anchor import Anchor, propose_anchors
 from goodpart.parts.ellipse import rescaled
+from goodpart.parts.masks import shape_mask
 from goodpart.parts.outline import OUTLINE_REACH, outline_of
 from goodpart.parts.views import Views, centred
 from goodpart.parts.warp import inside_share, warp_part
-from goodpart.recipe import AlignSection, PartSection, Recipe
+from goodpart.recipe import AlignSection, MaskShape, PartSection, Recipe
 
 # Good images on which alignments are proposed; all that are given confirm the best one.
-PROPOSED_ON = 40
+PROPOSED_ON = 32
 # Side of the square in which alignments are compared, and of the one for the outline.
 _SIDE = 96
 _OUTLINE_SIDE = 192
@@ -38,8 +39,10 @@ _LOCATED_SHARE = 0.99
 _OVER_NONE = 0.85
 _OVER_SIMPLER = 0.92
 _BETTER_SHARE = 0.8
-# A template moves the whole picture: this much of it must be left in the good images.
+# A template can move the whole picture, a texture too: this much of it must stay inside the good
+# images, and they must agree this well.
 _SHOWN_SHARE = 0.95
+_TEMPLATE_AGREEMENT = 0.6
 
 
 @dataclass(frozen=True)
@@ -258,19 +261,20 @@ def _template_trial(
     locations = [aligner.locate(view) for view in views]
     matches = np.array([location.match for location in locations if location is not None])
     matrices = [None if location is None else location.matrix for location in locations]
+    disc = shape_mask(MaskShape(shape="circle", radius=0.5), (_SIDE, _SIDE))
     shown = [
-        inside_share(
-            matrix, (int(view.shape[0]), int(view.shape[1])), np.ones((_SIDE, _SIDE), bool)
-        )
+        inside_share(matrix, (int(view.shape[0]), int(view.shape[1])), disc)
         for view, matrix in zip(views, matrices, strict=True)
         if matrix is not None
     ]
-    if np.median(shown) < _SHOWN_SHARE:
+    agreement = _agreement(views, matrices)
+    by_chance = np.median(shown) < _SHOWN_SHARE or agreement.mean() < _TEMPLATE_AGREEMENT
+    if by_chance and section.method == "auto":
         return None
     low, middle = float(matches.min()), float(np.median(matches))
     least = round(max(0.2, low - 0.5 * (middle - low) - 0.05), 4)
     complete = given.model_copy(update={"least_match": least})
-    return _Trial(complete, arrays, _agreement(views, matrices), matrices)
+    return _Trial(complete, arrays, agreement, matrices)
 
 
 def _run(trial: _Trial, views: Sequence[Views]) -> _Trial:

@@ -19,7 +19,7 @@ from goodpart.progress import Progress, track
 from goodpart.recipe import ChecksSection, Recipe
 
 # Good parts looked at: enough for any of the choices, and few enough for memory and time.
-LEARN_PARTS = 200
+LEARN_PARTS = 120
 
 
 def learn_road(
