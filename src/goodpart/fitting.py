@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from goodpart.calibration import defect_files, score_defects, set_again, set_limits
 from goodpart.decision.pictures import png_bytes
-from goodpart.detectors import create_detector
+from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError
 from goodpart.model import Model
@@ -51,6 +51,8 @@ class TrainingImages:
         Name and reason.
     sha256 : list of str
         Of each source, once :func:`complete_recipe` has read them.
+    generated : set of str
+        Names of those that a generator drew: they teach, but set no limits.
     """
 
     sources: list[Source]
@@ -58,6 +60,7 @@ class TrainingImages:
     groups: list[str]
     left_out: list[tuple[str, str]] = field(default_factory=list)
     sha256: list[str] = field(default_factory=list)
+    generated: set[str] = field(default_factory=set)
 
 
 class PartSequence(Sequence[NDArray[Any]]):
@@ -153,12 +156,47 @@ def gather(data: str | Path | Sequence[str | Path] | NDArray[Any]) -> TrainingIm
         if not items:
             raise DataError(f"{data}: no good training images; put them into a folder named Normal")
         paths: list[Source] = [item.path for item in items]
-        return TrainingImages(paths, [str(i.path) for i in items], [i.source for i in items])
+        images = TrainingImages(paths, [str(i.path) for i in items], [i.source for i in items])
+        images.generated.update(str(item.path) for item in items if item.generated)
+        return images
     paths = [Path(path) for path in data]
     if not paths:
         raise DataError("no training images given")
     names = [str(path) for path in paths]
     return TrainingImages(paths, names, names)
+
+
+def add_generated(
+    images: TrainingImages, folder: str | Path, recipe: Recipe, progress: Progress | None = None
+) -> None:
+    """Add the images of a folder that ``synthesize`` wrote to those that are learned from.
+
+    Call it after :func:`complete_recipe`: what the recipe learns comes from real images alone.
+
+    Raises
+    ------
+    DataError
+        The folder holds none, or an image that is not marked as generated.
+    """
+    items = load_dataset(folder).train_good()
+    for item in track(items, "generated", len(items), progress):
+        if not item.generated:
+            raise DataError(
+                f"{item.path}: is not marked as generated; give a folder that goodpart synthesize "
+                "wrote, real images belong to the data folder"
+            )
+        try:
+            image = read_image(item.path, limits=recipe.input)
+        except ImageError as error:
+            images.left_out.append((str(item.path), str(error)))
+            continue
+        images.sources.append(item.path)
+        images.names.append(str(item.path))
+        images.groups.append(item.source)
+        images.sha256.append(image.sha256)
+        images.generated.add(str(item.path))
+    if not images.generated:
+        raise DataError(f"{folder}: no generated images that can be read")
 
 
 def complete_recipe(
@@ -274,6 +312,7 @@ def fit(
     settings: dict[str, Any] | None = None,
     drop_outliers: bool = False,
     defects: str | Path | None = None,
+    generated: str | Path | None = None,
     workdir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -294,6 +333,9 @@ def fit(
     defects : path, optional
         Folder of defective parts, for a recipe with ``limits.escape``; in class folders their
         training side is taken by itself.
+    generated : path, optional
+        Folder that ``synthesize`` wrote: its images are learned from as well. The recipe and the
+        limits come from real images alone.
     workdir : path, optional
         Where a long training keeps checkpoints; interrupted, it goes on from there.
     progress : callable, optional
@@ -319,6 +361,8 @@ def fit(
     images = gather(data)
     total = len(images.sources)
     recipe, road_state = complete_recipe(recipe or Recipe(), images, progress)
+    if generated is not None:
+        add_generated(images, generated, recipe, progress)
     chosen = detector or recipe.detector.name
     if chosen == "auto-default":
         chosen = DEFAULT
@@ -327,10 +371,16 @@ def fit(
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
     parts, names, groups, mask = cut_parts(images, Road(recipe, road_state), progress)
+    if generated is not None and images.generated.isdisjoint(names):
+        raise DataError(
+            f"{generated}: none of the generated images passes the checks that the real ones set; "
+            f"the first: {images.left_out[-1][1]}"
+        )
     folder = None if workdir is None else Path(workdir)
     learner.fit(
         parts, groups=groups, mask=mask, seed=recipe.seed, workdir=folder, progress=progress
     )
+    _keep_real(learner, names, images.generated)
     limits, level, calibration = set_limits(learner, recipe, names, mask)
     sheet = outlier_sheet(parts, names, calibration)
     dropped = list(calibration["outliers"]) if drop_outliers else []
@@ -348,12 +398,14 @@ def fit(
             workdir=None if folder is None else folder / "without_outliers",
             progress=progress,
         )
+        _keep_real(learner, names, images.generated)
         limits, level, calibration = set_limits(learner, recipe, names, mask)
     hashes = parts.hashes()
     provenance: dict[str, Any] = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "images_given": total,
         "parts_used": len(parts),
+        "generated_used": sum(name in images.generated for name in names),
         "left_out": [{"name": name, "reason": reason} for name, reason in images.left_out],
         "dropped": dropped,
         "image_sha256": hashes,
@@ -375,6 +427,11 @@ def fit(
         _limit_escapes(model, data, defects, progress)
     model.provenance["seconds"] = round(time.perf_counter() - begin, 2)
     return model
+
+
+def _keep_real(learner: Detector, names: Sequence[str], generated: Collection[str]) -> None:
+    """Drop held-out maps of generated images: limits are set on real ones."""
+    learner.held_out_ = [held for held in learner.held_out_ if names[held.index] not in generated]
 
 
 def _limit_escapes(

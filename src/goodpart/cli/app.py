@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("goodpart.cli.prepare", "Trays to aligned part images."),
     "augment": ("goodpart.cli.augment", "Write turned and noisy copies of training images."),
     "synthesize": ("goodpart.cli.synthesize", "Draw new good parts with a trained generator."),
+    "synthesize": ("goodpart.cli.synthesize", "Draw new good parts with a trained generator."),
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
     "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),
     "predict": ("goodpart.cli.predict", "Judge images: verdict, score, heatmap, histogram."),

@@ -27,6 +27,10 @@ def command(
         Path | None,
         typer.Option("--defects", help="Folder of defective parts, for limits.escape."),
     ] = None,
+    with_generated: Annotated[
+        Path | None,
+        typer.Option("--with-generated", help="Also learn from what synthesize wrote here."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summary as JSON (alone: to stdout).")
@@ -54,6 +58,7 @@ def command(
             recipe=recipe,
             drop_outliers=drop_outliers,
             defects=defects,
+            generated=with_generated,
             workdir=workdir,
             progress=progress,
         )
@@ -68,8 +73,9 @@ def command(
         say.print(f"left out: {item['reason']}", style="yellow")
     for warning in model.provenance["warnings"]:
         say.print(f"warning: {warning}", style="bold red")
+    drawn = f", {summary['generated']} of them generated," if summary["generated"] else ""
     say.print(
-        f"{summary['detector']} learned from {summary['parts']} good parts "
+        f"{summary['detector']} learned from {summary['parts']} good parts{drawn} "
         f"in {summary['seconds']:.1f} s -> {out}"
     )
     say.print(f"limit {model.limits.ng:.4g}: " + "; ".join(model.calibration["notes"]))
@@ -90,6 +96,7 @@ def summarize(model: Any, out: Path) -> dict[str, Any]:
         "detector": model.detector.name,
         "parts": model.provenance["parts_used"],
         "left_out": model.provenance["left_out"],
+        "generated": model.provenance["generated_used"],
         "dropped": model.provenance["dropped"],
         "warnings": model.provenance["warnings"],
         "seconds": model.provenance["seconds"],
