@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from goodpart.calibration import defect_files, score_defects, set_again, set_limits
 from goodpart.decision.pictures import png_bytes
 from goodpart.detectors import Detector, create_detector
+from goodpart.detectors.auto import AUTO, choose_detector, explain
 from goodpart.detectors.registry import DEFAULT
 from goodpart.errors import DataError, ImageError
 from goodpart.model import Model
@@ -324,7 +325,7 @@ def fit(
         A data folder in any layout (only its good training images are opened), a list of good
         images, or a uint8 array (N, H, W) or (N, H, W, 3).
     detector : str, optional
-        Overrides the recipe's.
+        Overrides the recipe's; ``"auto"``: see :mod:`goodpart.detectors.auto`.
     recipe : Recipe, optional
     settings : dict, optional
         Further settings of the detector, over the recipe's.
@@ -367,10 +368,19 @@ def fit(
     if chosen == "auto-default":
         chosen = DEFAULT
     merged = {**recipe.detector.settings, **(settings or {})}
+    if chosen != AUTO:
+        create_detector(chosen, merged)  # a wrong setting is an error now, not after the cutting
+    parts, names, groups, mask = cut_parts(images, Road(recipe, road_state), progress)
+    choice: dict[str, Any] = {}
+    if chosen == AUTO:
+        chosen, trials = choose_detector(
+            parts, groups=groups, mask=mask, seed=recipe.seed, progress=progress
+        )
+        told = {"trials": [trial.to_dict() for trial in trials], "why": explain(chosen, trials)}
+        choice = {"choice": told}
     learner = create_detector(chosen, merged)
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
-    parts, names, groups, mask = cut_parts(images, Road(recipe, road_state), progress)
     if generated is not None and images.generated.isdisjoint(names):
         raise DataError(
             f"{generated}: none of the generated images passes the checks that the real ones set; "
@@ -410,6 +420,7 @@ def fit(
         "dropped": dropped,
         "image_sha256": hashes,
         "data_sha256": fingerprint(hashes),
+        **choice,
         "versions": versions(),
         "warnings": list(getattr(learner, "warnings_", [])),
     }

@@ -14,7 +14,9 @@ from goodpart.cli.common import console, progress_bar, write_json
 def command(
     data: Annotated[Path, typer.Argument(help="Data folder, in any of the three layouts.")],
     out: Annotated[Path, typer.Option("--out", help="Model folder to write.")],
-    detector: Annotated[str | None, typer.Option("--detector", help="Which detector.")] = None,
+    detector: Annotated[
+        str | None, typer.Option("--detector", help="Which detector, or auto.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Recipe (TOML).")] = None,
     settings: Annotated[
         list[str] | None,
@@ -69,6 +71,8 @@ def command(
         write_json(summary, json_file)
         return
     say = console()
+    for line in model.provenance.get("choice", {}).get("why", []):
+        say.print(line, markup=False)
     for item in model.provenance["left_out"]:
         say.print(f"left out: {item['reason']}", style="yellow")
     for warning in model.provenance["warnings"]:
@@ -95,6 +99,7 @@ def summarize(model: Any, out: Path) -> dict[str, Any]:
         "model": str(out),
         "detector": model.detector.name,
         "parts": model.provenance["parts_used"],
+        "choice": model.provenance.get("choice"),
         "left_out": model.provenance["left_out"],
         "generated": model.provenance["generated_used"],
         "dropped": model.provenance["dropped"],
