@@ -83,8 +83,12 @@ def main(arguments: list[str]) -> None:
         columns=COLUMNS,
         rows=rows,
         command=" ".join(
-            ["python benchmarks/contaminated_good.py", f"DATA={data.name}", f"DETECTOR={detector}"]
-            + settings
+            [
+                "python benchmarks/contaminated_good.py",
+                f"DATA={data.name}",
+                f"DETECTOR={detector}",
+                *settings,
+            ]
         ),
     )
 

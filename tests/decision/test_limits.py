@@ -72,6 +72,39 @@ def test_ordinary_long_tails_are_rarely_named() -> None:
     assert named / (100 * 200) < 0.01
 
 
+TAILS = {
+    "normal": lambda rng, n: rng.normal(3, 0.6, n),
+    "maximum of many": lambda rng, n: rng.gumbel(4, 0.8, n),
+    "skewed": lambda rng, n: rng.lognormal(1, 0.4, n),
+    "exponential": lambda rng, n: rng.exponential(1.0, n),
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("share", [0.02, 0.05])
+def test_defective_images_among_the_good_are_named_and_hardly_move_the_limit(
+    tail: str, share: float
+) -> None:
+    rng = np.random.default_rng(7)
+    named, wrong, moved, contaminated = [], [], [], []
+    for _ in range(40):
+        good = TAILS[tail](rng, 200)
+        count = round(share * 200)
+        # Defects well apart from the good parts: 9 to 15 times their spread above the median.
+        spread = np.quantile(good, 0.84) - np.median(good)
+        bad = np.median(good) + spread * rng.uniform(9, 15, count)
+        result = calibrate([*good, *bad], overkill=0.01)
+        found = np.array(result.outliers, dtype=int)
+        named.append((found >= 200).sum() / count)
+        wrong.append((found < 200).sum() / 200)
+        moved.append((good > result.limits.ng).mean())
+        contaminated.append((good > conformal_limit([*good, *bad], 0.01)).mean())
+    assert np.mean(named) > 0.95
+    assert np.mean(wrong) < 0.012
+    assert 0.002 < np.mean(moved) < 0.02, "overkill stays near the 1 % asked for"
+    assert np.mean(contaminated) < 0.002, "without naming them the limit would let anything pass"
+
+
 def test_the_escape_rate_lowers_ok_and_opens_a_check_band() -> None:
     good = list(np.linspace(0, 1, 200))
     defects = list(np.linspace(0.5, 3, 200))
