@@ -21,9 +21,10 @@ from goodpart.parts.ellipse import (
 from goodpart.parts.views import Location, Views, centred
 from goodpart.recipe import AlignSection
 
-# A look is the anchor and what surrounds it: this many pixels for this many radii each way.
-LOOK_SIDE = 32
-LOOK_REACH = 1.8
+# A look is the anchor and what surrounds it: this many pixels for this many radii each way. Wide
+# enough to tell rings from each other that look alike near by (dark inside, bright outside).
+LOOK_SIDE = 40
+LOOK_REACH = 2.4
 # Candidates that are refined, best looking first, before the part counts as not located.
 _TRIES = 3
 # Least share of the anchor that must be seen: a burr or a chip may hide the rest.
