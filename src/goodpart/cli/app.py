@@ -22,7 +22,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "prepare": ("goodpart.cli.prepare", "Trays to aligned part images."),
     "augment": ("goodpart.cli.augment", "Write turned and noisy copies of training images."),
     "synthesize": ("goodpart.cli.synthesize", "Draw new good parts with a trained generator."),
-    "synthesize": ("goodpart.cli.synthesize", "Draw new good parts with a trained generator."),
     "train": ("goodpart.cli.train", "Learn from good images and set the limits."),
     "evaluate": ("goodpart.cli.evaluate", "Measure a model on test images; write report.html."),
     "predict": ("goodpart.cli.predict", "Judge images: verdict, score, heatmap, histogram."),
@@ -106,8 +105,8 @@ def _expand_json(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the exit status is 2 for anything the user got wrong."""
-    # numpy's matrices here are small: further threads cost more than they bring, and on a busy
-    # machine fifty times as much. Read once, when numpy is imported.
+    # numpy's matrices here are small: further threads bring little, and on a busy machine they
+    # wait for each other. Read once, when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("GOODPART_THREADS", "1"))
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:

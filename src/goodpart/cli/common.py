@@ -93,8 +93,10 @@ def engine_name(text: str) -> EngineName:
     GoodpartError
         There is no such engine.
     """
-    if text == "onnxruntime" or text == "openvino":
-        return text
+    if text == "onnxruntime":
+        return "onnxruntime"
+    if text == "openvino":
+        return "openvino"
     raise GoodpartError(f"--engine {text}: there are onnxruntime and openvino")
 
 
