@@ -23,9 +23,9 @@ from goodpart.parts.ellipse import frame_radius, refine
 from goodpart.parts.find import EXAMPLE, SpotFinder, create_finder, usual_cut
 from goodpart.parts.find_boxes import variation
 from goodpart.parts.find_round import FIT_RADIUS, outline_step
-from goodpart.parts.pockets import pocket_names, reading_order
+from goodpart.parts.pockets import pocket_names, reach_of, reading_order
 from goodpart.parts.read import read_image
-from goodpart.parts.search import from_reduced, reduced, to_reduced
+from goodpart.parts.search import from_reduced, reduced, rotation, to_reduced
 from goodpart.parts.views import grey_of
 from goodpart.parts.warp import warp_part
 from goodpart.progress import Progress, track
@@ -112,9 +112,9 @@ def complete_tray(
     """
     if section.mode == "none":
         return section, {}
-    if section.mode == "template" and section.example is not None:
-        if section.part is not None and section.contrast is not None:
-            return _with_example(section, read_example(section.example))
+    known = section.part is not None and section.contrast is not None
+    if section.mode == "template" and section.example is not None and known:
+        return _with_example(section, read_example(section.example))
     if section.mode == "round" and None not in (section.radius, section.bright, section.part):
         return section, {}
     if section.mode == "boxes" and section.contrast is not None:
@@ -194,13 +194,14 @@ def _complete(
 ) -> tuple[TraySection, dict[str, NDArray[Any]]]:
     if section.mode == "template" and section.example is not None:
         return _with_example(section, read_example(section.example))
-    blobs = _usual_blobs([blob for i, tray in enumerate(trays) for blob in _blobs(tray, i)])
+    every = [blob for number, tray in enumerate(trays) for blob in _blobs(tray, number)]
+    blobs = _usual_blobs(every)
     if section.mode == "none":
         roundness = float(np.median([blob.roundness() for blob in blobs[:40]]))
         mode = "round" if roundness >= _ROUND else "template"
         section = section.model_copy(update={"mode": mode})
     if section.mode == "template":
-        return _with_example(section, _cut_example(blobs, trays))
+        return _with_example(section, _cut_example(blobs, every, trays))
     return _with_radius(section, blobs, trays), {}
 
 
@@ -298,9 +299,30 @@ def _with_radius(
     return section.model_copy(update=update)
 
 
-def _cut_example(blobs: Sequence[_Blob], trays: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The most usual part, its longer side level, with a little of the tray around it."""
-    blob = blobs[0]
+def _cut_example(
+    blobs: Sequence[_Blob], every: Sequence[_Blob], trays: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """The most usual part, its longer side level, with a little of the tray around it.
+
+    A part with nothing else in its picture is preferred: a neighbour's edge is not its own.
+    """
+    cuts = [_cut_around(blob) for blob in blobs[:60]]
+    alone = [
+        number
+        for number, (matrix, size) in enumerate(cuts)
+        if not any(
+            _shows(matrix, size, other)
+            for other in every
+            if other.tray == blobs[number].tray and other is not blobs[number]
+        )
+    ]
+    number = alone[0] if alone else 0
+    matrix, size = cuts[number]
+    return np.asarray(warp_part(trays[blobs[number].tray], matrix, size), dtype=np.uint8)
+
+
+def _cut_around(blob: _Blob) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Cut image to tray around a blob, its longer side level, and the size of the cut image."""
     (cx, cy), (wide, high), degrees = cv2.minAreaRect(blob.contour)
     if high > wide:
         wide, high, degrees = high, wide, degrees - 90
@@ -309,13 +331,19 @@ def _cut_example(blobs: Sequence[_Blob], trays: Sequence[NDArray[np.uint8]]) -> 
         2 * int(np.ceil((high / 2 + margin) * blob.factor)),
         2 * int(np.ceil((wide / 2 + margin) * blob.factor)),
     )
-    turn = np.deg2rad(degrees)
     matrix = np.eye(3)
-    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:2, :2] = rotation(float(np.deg2rad(degrees)))
     centre = np.array([from_reduced(cx, blob.factor), from_reduced(cy, blob.factor)])
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     matrix[:2, 2] = centre - matrix[:2, :2] @ middle
-    return np.asarray(warp_part(trays[blob.tray], matrix, size), dtype=np.uint8)
+    return matrix, size
+
+
+def _shows(matrix: NDArray[np.float64], size: tuple[int, int], blob: _Blob) -> bool:
+    """Whether a cut image shows some of a blob."""
+    outline = from_reduced(blob.contour[:, 0, :].astype(np.float64), blob.factor)
+    inside = (outline - matrix[:2, 2]) @ np.linalg.inv(matrix[:2, :2]).T
+    return bool(((inside > 0) & (inside < (size[1], size[0]))).all(axis=1).any())
 
 
 def _learn_pockets(
@@ -344,6 +372,12 @@ def _learn_pockets(
     if not places or left.sum() > 0.3 * len(centres):
         return ()
     found = np.array(places)
+    # Where a layout is clear, a part that lies as far from its pockets as they lie from each other
+    # shows one more, which is seldom filled.
+    for place in centres[left]:
+        ways = np.linalg.norm(found - place, axis=1)
+        if len(found) > 1 and ways.min() > 0.8 * 2 * reach_of(found, finder.extent):
+            found = np.vstack([found, place])
     found = found[reading_order(found, finder.extent)]
     names = pocket_names(found, finder.extent)
     return tuple(

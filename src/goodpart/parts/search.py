@@ -28,7 +28,7 @@ _SPREAD = 0.8
 _LEAST_VISIBLE = 0.3
 # Hits nearer than this share of the width are one: less than parts are apart, so that a false hit
 # between two parts does not hide them.
-_APART = 0.45
+_APART = 0.4
 
 
 @dataclass(frozen=True)
@@ -131,19 +131,21 @@ class Searcher:
             cv2.getOptimalDFTSize(size[1] + 2 * pad),
         )
         self._kernels = [self._spectrum(shape) for shape in shapes]
-        self._visible = self._visible_share(shapes)
+        inside = np.zeros((*self._full, 2), dtype=np.float32)
+        inside[pad : pad + size[0], pad : pad + size[1], 0] = 1
+        seen: Any = cv2.dft(inside)
+        self._scales = [self._scale(seen, shape) for shape in shapes]
 
-    def _drawn(self, shape: Shape) -> NDArray[np.complex64]:
-        """Edge directions drawn around the origin of the padded image, which wraps around."""
+    def _drawn(self, shape: Shape, values: NDArray[Any]) -> NDArray[np.complex64]:
+        """Values at a shape's points around the origin of the padded image, which wraps around."""
         drawn = np.zeros(self._full, dtype=np.complex64)
         columns = np.round(shape.points[:, 0]).astype(int) % self._full[1]
         rows = np.round(shape.points[:, 1]).astype(int) % self._full[0]
-        values = (shape.normals[:, 0] + 1j * shape.normals[:, 1]) / len(shape.points)
-        np.add.at(drawn, (rows, columns), values.astype(np.complex64))
+        np.add.at(drawn, (rows, columns), (values / len(shape.points)).astype(np.complex64))
         return drawn
 
     def _spectrum(self, shape: Shape) -> NDArray[Any]:
-        drawn = self._drawn(shape)
+        drawn = self._drawn(shape, shape.normals[:, 0] + 1j * shape.normals[:, 1])
         wide = int(np.ceil(3 * _SPREAD))
         rolled = np.roll(drawn, (self._pad, self._pad), axis=(0, 1))
         pair: Any = rolled.view(np.float32).reshape(*self._full, 2)
@@ -153,19 +155,18 @@ class Searcher:
         pair = np.roll(pair, (-self._pad, -self._pad), axis=(0, 1))
         return np.asarray(cv2.dft(pair, flags=cv2.DFT_COMPLEX_OUTPUT))
 
-    def _visible_share(self, shapes: Sequence[Shape]) -> NDArray[np.float32]:
-        """For each place, the share of the shapes inside the image, averaged over all turns."""
-        inside = np.zeros((*self._full, 2), dtype=np.float32)
-        height, width = self._size
-        inside[self._pad : self._pad + height, self._pad : self._pad + width, 0] = 1
-        ring = np.zeros((*self._full, 2), dtype=np.float32)
-        radii = np.concatenate([np.linalg.norm(shape.points, axis=1) for shape in shapes])
-        for angle in np.linspace(0, 2 * np.pi, 24, endpoint=False):
-            columns = np.round(radii * np.cos(angle)).astype(int) % self._full[1]
-            rows = np.round(radii * np.sin(angle)).astype(int) % self._full[0]
-            np.add.at(ring[..., 0], (rows, columns), np.float32(1 / (24 * len(radii))))
-        share = self._correlate(cv2.dft(inside), cv2.dft(ring))
-        return np.clip(share, 1e-3, 1)
+    def _scale(self, inside: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
+        """What a score is multiplied by at each place, for the share of the shape to be seen there.
+
+        By the root of the share: what is seen of a part that is cut off counts for more, but a few
+        edges at the border do not make up for all of a part. Zero where too little lies inside.
+        """
+        drawn = self._drawn(shape, np.ones(len(shape.points)))
+        spectrum: Any = cv2.dft(drawn.view(np.float32).reshape(*self._full, 2))
+        share = self._correlate(inside, spectrum)
+        seen = share >= _LEAST_VISIBLE
+        root = np.sqrt(np.maximum(share, _LEAST_VISIBLE))
+        return np.where(seen, 1 / (root * self._perfect), 0).astype(np.float32)
 
     @staticmethod
     def _correlate(image: NDArray[Any], kernel: NDArray[Any]) -> NDArray[np.float32]:
@@ -188,30 +189,27 @@ class Searcher:
         pair = np.ascontiguousarray(field).view(np.float32).reshape(height, width, 2)
         padded[self._pad : self._pad + height, self._pad : self._pad + width] = pair
         spectrum: Any = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
-        best = np.full(self._full, -1, dtype=np.float32)
-        which = np.zeros(self._full, dtype=np.int16)
-        for index, kernel in enumerate(self._kernels):
-            score = self._correlate(spectrum, kernel)
-            better = score > best
-            best[better] = score[better]
-            which[better] = index
-        best /= np.maximum(self._visible, _LEAST_VISIBLE) * np.float32(self._perfect)
-        return self._peaks(best, which, least)
+        scores = [
+            self._correlate(spectrum, kernel) * scale
+            for kernel, scale in zip(self._kernels, self._scales, strict=True)
+        ]
+        best = scores[0].copy()
+        for score in scores[1:]:
+            np.maximum(best, score, out=best)
+        return self._peaks(best, scores, least)
 
     def _peaks(
-        self, best: NDArray[np.float32], which: NDArray[np.int16], least: float
+        self, best: NDArray[np.float32], scores: Sequence[NDArray[np.float32]], least: float
     ) -> list[Hit]:
         # Parts cannot overlap much; a bent one may reach a little into its neighbour's place.
         apart = max(1, round(_APART * self._width))
-        window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * apart + 1, 2 * apart + 1))
-        highest = cv2.dilate(best, window)
-        visible = self._visible >= _LEAST_VISIBLE
-        rows, columns = np.nonzero((best >= highest) & (best >= least) & visible)
+        highest = cv2.dilate(best, np.ones((2 * apart + 1, 2 * apart + 1), np.uint8))
+        rows, columns = np.nonzero((best >= highest) & (best >= least) & (best > 0))
         order = np.argsort(-best[rows, columns])
         return [
             Hit(
                 (float(columns[i]) - self._pad, float(rows[i]) - self._pad),
-                int(which[rows[i], columns[i]]),
+                int(np.argmax([score[rows[i], columns[i]] for score in scores])),
                 float(best[rows[i], columns[i]]),
             )
             for i in order
