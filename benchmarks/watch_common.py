@@ -26,7 +26,7 @@ def part_pixels(seed: int, *, side: int = 64, defect: bool = False) -> NDArray[n
     cv2.circle(pixels, (side // 2, side // 2), side // 3, 170, -1)
     if defect:
         place = int(rng.integers(side * 3 // 8, side * 5 // 8))
-        cv2.circle(pixels, (place, side // 2), side // 10, 255, -1)
+        cv2.circle(pixels, (place, side // 2), side // 10, 235, -1)
     noise = rng.normal(0, 2, pixels.shape)
     return np.clip(cv2.GaussianBlur(pixels, (0, 0), 1) + noise, 0, 255).astype(np.uint8)
 
@@ -49,6 +49,11 @@ def make_model(folder: Path, *, detector: str | None = "variation", side: int = 
 
     images = np.stack([part_pixels(seed, side=side) for seed in range(10_000_000, 10_000_040)])
     return goodpart.fit(images, detector=detector).save(folder, force=True)
+
+
+def detector_of(model: Path) -> str:
+    """The name of a model's detector."""
+    return str(json.loads((model / "manifest.json").read_text())["detector"]["name"])
 
 
 class Line:

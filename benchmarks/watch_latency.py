@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from results import write_table
-from watch_common import Line, encoded, make_model, report
+from watch_common import Line, detector_of, encoded, make_model, report
 
 NAME = "image.png"
 SETTINGS = f"""
@@ -107,7 +107,7 @@ def measure(
     rng = random.Random(1)
     model = model or make_model(root / "model", detector=detector, side=side)
     data = [encoded(seed, side=side, defect=seed % 3 == 0) for seed in range(max(images, old, 1))]
-    figures: dict[str, Any] = {"side": side, "detector": detector or "default", "ms": {}}
+    figures: dict[str, Any] = {"side": side, "detector": detector_of(model), "ms": {}}
     for manner in ("renamed", "closed", "settled"):
         settings = SETTINGS + ('events = "polling"\npoll = 0.05\n' if manner == "settled" else "")
         line = Line(root / manner, model, settings)
@@ -119,6 +119,8 @@ def measure(
             time.sleep(rng.uniform(0.02, 0.1))
         figures["ms"][manner] = percentiles(seconds)
         if manner == "renamed":
+            if line.health()["verdicts"]["NOT_JUDGED"]:
+                raise RuntimeError("images that are not judged say nothing of latency")
             figures["steps"] = {
                 step: values["p50"] for step, values in line.health()["latency_ms"].items()
             }
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--old", type=int, default=10, help="images for the stand-in")
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--detector", help="default: the default detector")
+    parser.add_argument("--model", type=Path, help="a model folder; default: one is trained")
     parser.add_argument("--old-loop", nargs=2, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
@@ -162,6 +165,7 @@ def main() -> None:
             side=arguments.side,
             images=arguments.images,
             old=arguments.old,
+            model=arguments.model,
         )
     report(figures)
     if arguments.table:

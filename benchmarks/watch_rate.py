@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 from results import write_table
-from watch_common import Line, encoded, make_model, report
+from watch_common import Line, detector_of, encoded, make_model, report
 
 AHEAD = 20
 """How many images wait in the inbox or are claimed."""
 
 
-def measure(root: Path, *, detector: str | None, side: int, seconds: float) -> dict[str, Any]:
+def measure(
+    root: Path, *, detector: str | None, side: int, seconds: float, model: Path | None = None
+) -> dict[str, Any]:
     """Run it."""
-    line = Line(root, make_model(root / "model", detector=detector, side=side))
+    model = model or make_model(root / "model", detector=detector, side=side)
+    line = Line(root, model)
     images = [encoded(seed, side=side, defect=seed % 5 == 0) for seed in range(50)]
     line.start()
     line.running()
@@ -47,7 +50,7 @@ def measure(root: Path, *, detector: str | None, side: int, seconds: float) -> d
     (t0, n0), (t1, n1) = counts[0], counts[-1]
     return {
         "side": side,
-        "detector": detector or "default",
+        "detector": detector_of(model),
         "seconds": seconds,
         "images": n1,
         "images_per_second": round((n1 - n0) / (t1 - t0), 1),
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--detector", help="default: the default detector")
+    parser.add_argument("--model", type=Path, help="a model folder; default: one is trained")
     parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +76,7 @@ def main() -> None:
             detector=arguments.detector,
             side=arguments.side,
             seconds=arguments.seconds,
+            model=arguments.model,
         )
     report(figures)
     if arguments.table:

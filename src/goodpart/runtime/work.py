@@ -84,6 +84,9 @@ class Work:
             if known:
                 self._finish(arrival, known, self._look_again(arrival, known))
                 return
+        else:
+            waited = time.monotonic() - arrival.whole_at
+            self._inspector.timings.add({"wait": waited * 1e3})
         inspections = self._judged(arrival)
         try:
             encoded = self._prepare(arrival, inspections)
@@ -97,6 +100,7 @@ class Work:
             encoded = self._prepare(arrival, inspections)
         kept = {i.id: e.kept for i, e in zip(inspections, encoded, strict=True)}
         messages = self._messages(arrival, inspections)
+        start = time.perf_counter()
         known = self._steps.insist(
             "the database",
             lambda: self._records.record(
@@ -108,6 +112,7 @@ class Work:
                 outputs=messages,
             ),
         )
+        self._inspector.timings.add({"record": (time.perf_counter() - start) * 1e3})
         self._finish(arrival, known, encoded)
 
     def _judged(self, arrival: Arrival) -> list[Inspection]:
