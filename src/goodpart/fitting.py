@@ -21,6 +21,7 @@ from goodpart.decision.pictures import png_bytes
 from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.auto import AUTO, choose_detector, explain
 from goodpart.detectors.registry import DEFAULT
+from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError, ImageError
 from goodpart.model import Model
 from goodpart.parts.contact_sheet import contact_sheet
@@ -378,7 +379,7 @@ def fit(
         )
         told = {"trials": [trial.to_dict() for trial in trials], "why": explain(chosen, trials)}
         choice = {"choice": told}
-    learner = create_detector(chosen, merged)
+    learner = behind_view(create_detector(chosen, merged), recipe)
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
     if generated is not None and images.generated.isdisjoint(names):
@@ -399,7 +400,7 @@ def fit(
         parts = parts.without(out)
         names = [name for index, name in enumerate(names) if index not in out]
         groups = [group for index, group in enumerate(groups) if index not in out]
-        learner = create_detector(chosen, merged).fit(
+        learner = behind_view(create_detector(chosen, merged), recipe).fit(
             parts,
             groups=groups,
             mask=mask,

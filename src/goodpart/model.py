@@ -25,6 +25,7 @@ from goodpart.decision.judge import judge
 from goodpart.decision.pictures import HeatScale, heat_scale
 from goodpart.detectors import Detector, State, create_detector
 from goodpart.detectors.engine import EngineName
+from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
 from goodpart.parts.read import Source, SourceImage, read_image
 from goodpart.parts.road import PartImage, Road, RoadState
@@ -348,11 +349,12 @@ def load(path: str | Path, *, engine: EngineName = "onnxruntime") -> Model:
             files={name: data[name] for name in own},
             values=entry["values"],
         )
+        recipe = parse_recipe(manifest["recipe"], where=str(folder / MANIFEST))
         detector = create_detector(entry["name"], entry["settings"])
         detector.engine = engine
-        detector.restore(state)
+        detector = behind_view(detector, recipe).restore(state)
         return Model(
-            recipe=parse_recipe(manifest["recipe"], where=str(folder / MANIFEST)),
+            recipe=recipe,
             detector=detector,
             limits=Limits(**manifest["limits"]),
             level=float(manifest["level"]),

@@ -130,6 +130,17 @@ class PartSection(Section):
     )
     max_side: int = Field(512, ge=32, le=8192, description="limit of the automatic size")
     mm_per_pixel: float | None = Field(None, gt=0, description="scale of the source image")
+    view: Literal["plain", "polar"] = Field(
+        "plain", description="polar: the detector sees round parts unwrapped"
+    )
+    tile: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        multiple_of=16,
+        description="side of the tiles in which a larger part is looked at; none: in one piece",
+    )
+    overlap: float = Field(0.15, ge=0, le=0.5, description="what tiles have in common, at least")
 
     @field_validator("size")
     @classmethod
@@ -137,6 +148,12 @@ class PartSection(Section):
         if value != "auto" and not all(16 <= side <= 8192 for side in value):
             raise ValueError("each side must lie between 16 and 8192 pixels")
         return value
+
+    @model_validator(mode="after")
+    def _one_view(self) -> PartSection:
+        if self.view == "polar" and self.tile is not None:
+            raise ValueError("the polar view cannot be cut into tiles: drop part.tile")
+        return self
 
 
 class AlignSection(Section):

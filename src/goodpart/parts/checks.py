@@ -27,13 +27,15 @@ _WHITE = 250
 _LEAST_SPREAD = {
     "brightness": 5.0,
     "contrast": 3.0,
-    "saturation": 0.005,
+    "saturation": 0.02,
     "focus": 0.1,
     "likeness": 0.04,
     "place": 0.015,
     "scale": 0.02,
     "shown": 0.01,
 }
+# Good images that resemble their mean less than this (textures) do not tell what a part looks like.
+_ALIKE = 0.5
 # How far beyond the good images a measure may go, in robust deviations and in their own range.
 _DEVIATIONS = 4.0
 _RANGE_SHARE = 0.5
@@ -190,7 +192,8 @@ def learn_checks(
         if value != "auto":
             continue
         found = np.array([values[name] for values in relative if name in values])
-        learned[name] = _range(name, found) if found.size else "off"
+        told = found.size and (name != "likeness" or np.median(found) >= _ALIKE)
+        learned[name] = _range(name, found) if told else "off"
     return section.model_copy(update=learned), arrays
 
 
