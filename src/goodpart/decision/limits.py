@@ -26,8 +26,10 @@ from goodpart.decision.inspection import Limits
 
 # A good image whose score lies this many robust deviations above the median is named as standing
 # out and left out of the limits. Even for the long tail of an exponential distribution that is
-# only 3 in 1000 images.
+# only 3 in 1000 images. The deviation of few scores is itself uncertain: with n of them the
+# distance grows by FEW / n, which keeps that share from 8 images on.
 OUTLIER_DEVIATIONS = 5.0
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def standing_out(scores: Sequence[float] | NDArray[Any]) -> tuple[int, ...]:
     deviation = 1.4826 * np.median(upper)
     if deviation <= 0:
         return ()
-    out = np.flatnonzero(values > center + OUTLIER_DEVIATIONS * deviation)
+    distance = OUTLIER_DEVIATIONS * (1 + FEW / values.size)
+    out = np.flatnonzero(values > center + distance * deviation)
     return tuple(int(i) for i in out[np.argsort(-values[out])])
 
 
