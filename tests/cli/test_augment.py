@@ -40,6 +40,22 @@ def test_all_copies_of_one_image_stay_on_its_side_of_the_split(goodpart, caps, t
     assert {item.source for item in written.items} == sources
 
 
+def test_copies_of_a_generated_image_are_generated(goodpart, tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    (tmp_path / "d" / "Normal").mkdir(parents=True)
+    mark = PngInfo()
+    mark.add_text("goodpart:generated", "id")
+    for index in range(12):
+        image = Image.fromarray(np.full((8, 8), index, np.uint8))
+        image.save(tmp_path / "d" / "Normal" / f"{index}.png", pnginfo=mark if index else None)
+    assert goodpart("augment", tmp_path / "d", tmp_path / "a").returncode == 0
+    written = load_dataset(tmp_path / "a").items
+    assert {item.source for item in written if not item.generated} <= {"0"}
+    assert sum(item.generated for item in written) == 8 * 11
+    assert all(item.split == "train" for item in written if item.generated)
+
+
 def test_the_benchmark_layout_is_kept_and_its_test_side_left_alone(goodpart, tmp_path):
     for side in ("train", "test"):
         (tmp_path / "d" / side / "good").mkdir(parents=True)

@@ -145,7 +145,9 @@ def _write_all(
                 name = folder / f"{item.path.stem}__{copy.name}.png"
                 (out / folder).mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(png_bytes(restore(copy.pixels)))
-                row = (name.as_posix(), item.source, item.label, copy.name, "")
+                # A copy of a generated image is generated too: it may never be a test image.
+                drawn = "true" if item.generated else ""
+                row = (name.as_posix(), item.source, item.label, copy.name, drawn)
                 rows.append(dict(zip(COLUMNS, row, strict=True)))
                 if place < SHEET_IMAGES:
                     sheet.append((copy.pixels, f"{item.path.stem}\n{copy.name}"))

@@ -22,7 +22,7 @@ from goodpart.generators.base import LARGEST, Generator, Judged, Shape, Training
 from goodpart.training.loop import Precision
 
 # Channels by the number of doublings that are still to come.
-WIDTHS = (16, 32, 64, 96, 128, 192, 256, 256)
+WIDTHS = (12, 24, 48, 96, 128, 192, 256)
 BASE = 4  # the shortest side that layers start from
 PRESETS: dict[str, dict[str, Any]] = {
     # Two cores draw recognisable parts within 15 minutes.
