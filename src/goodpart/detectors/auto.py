@@ -108,7 +108,7 @@ def choose_detector(
         add_defect(images[index], rng, kind=KINDS[place % len(KINDS)], within=mask).pixels
         for place, index in enumerate(tested)
     ]
-    trials = []
+    trials: list[Trial] = []
     for name in track(candidates, "choosing a detector", len(candidates), progress):
         spent = time.perf_counter() - begin
         longest = max((trial.seconds for trial in trials), default=0.0)
