@@ -20,6 +20,8 @@ _LEVELS = 8
 # An outline is fitted on no more points than this.
 _POINTS = 80
 _LEAST_POINTS = 24
+# Squared radii, in ellipses, between which a point lies on it.
+_NEAR = (0.94**2, 1.06**2)
 _RAYS = 96
 _STEPS = 40
 # Half widths of the search around the ellipse, in radii, one for each refinement.
@@ -121,28 +123,30 @@ def _fit(
 ) -> tuple[float, Frame] | None:
     """Share of the outline on its ellipse, and the ellipse's frame; None where it is none."""
     height, width = shape
-    x, y = outline[:, 0], outline[:, 1]
-    inside = (x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)
-    points = outline[inside].astype(np.float32)
-    if len(points) < _LEAST_POINTS or len(points) < 0.6 * len(outline):
+    left, top, across, down = cv2.boundingRect(outline)
+    if min(across, down) < smallest * min(height, width):
         return None
-    extent = points.max(axis=0) - points.min(axis=0)
-    if extent.min() < smallest * min(height, width):
-        return None
-    points = np.ascontiguousarray(points[:: 1 + len(points) // _POINTS])
+    points = outline
+    if left < 2 or top < 2 or left + across > width - 2 or top + down > height - 2:
+        # What runs along the image's border is no outline of anything.
+        x, y = outline[:, 0], outline[:, 1]
+        points = outline[(x > 1) & (y > 1) & (x < width - 2) & (y < height - 2)]
+        if len(points) < _LEAST_POINTS or len(points) < 0.6 * len(outline):
+            return None
+        if np.ptp(points, axis=0).min() < smallest * min(height, width):
+            return None
+    points = points[:: 1 + len(points) // _POINTS].astype(np.float32)
     (cx, cy), (first, second), degrees = cv2.fitEllipseDirect(points)
-    if not np.isfinite([cx, cy, first, second]).all():
+    # False for what is not a number, too.
+    if not (min(first, second) >= 8 and max(first, second) <= 2 * max(height, width)):
         return None
-    if min(first, second) < 8 or max(first, second) > 2 * max(height, width):
-        return None
-    frame = frame_of(cx, cy, first / 2, second / 2, np.deg2rad(degrees))
-    radii = np.linalg.norm(_to_unit(frame, points), axis=1)
-    share = float(np.mean(np.abs(radii - 1) < 0.06))
-    return (share, frame) if share >= 0.5 else None
-
-
-def _to_unit(frame: Frame, points: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray((points - frame[:, 2]) @ np.linalg.inv(frame[:, :2]).T, dtype=np.float64)
+    theta = float(np.deg2rad(degrees))
+    c, s = np.cos(theta), np.sin(theta)
+    x, y = points[:, 0] - cx, points[:, 1] - cy
+    squared = ((c * x + s * y) * (2 / first)) ** 2 + ((c * y - s * x) * (2 / second)) ** 2
+    near = (squared > _NEAR[0]) & (squared < _NEAR[1])
+    share = np.count_nonzero(near) / len(points)
+    return (share, frame_of(cx, cy, first / 2, second / 2, theta)) if share >= 0.5 else None
 
 
 def _alike(first: Candidate, second: Candidate) -> bool:

@@ -61,9 +61,9 @@ def looks_grey(pixels: NDArray[Any]) -> bool:
     """
     if pixels.ndim == 2:
         return True
-    small = pixels[:: max(1, pixels.shape[0] // 256), :: max(1, pixels.shape[1] // 256)]
-    wide = small.astype(np.float32)
-    spread = wide.max(axis=2) - wide.min(axis=2)
+    small = pixels[:: max(1, pixels.shape[0] // 128), :: max(1, pixels.shape[1] // 128)]
+    red, green, blue = cv2.split(np.ascontiguousarray(small))
+    spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
     scale = 257.0 if pixels.dtype == np.uint16 else 1.0
     return bool(spread.mean() / scale <= GREY_TOLERANCE)
 
