@@ -1,7 +1,6 @@
 """Muon for convolutions (Jordan et al. 2024): momentum, made orthogonal, as the step.
 
-On this network it reaches in 500 steps what AdamW reaches in about 800. Each group of a grouped
-convolution is a matrix of its own: outputs × (inputs · height · width).
+Each group of a grouped convolution is a matrix of its own: outputs × (inputs · height · width).
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Grouped 3×3 convolutions (16 channels a group) followed by 1×1 convolutions, in residual blocks at
 strides 4, 8 and 16; on a processor without matrix units they gave the most depth for a given
-latency (see docs/backbone.md). The stride-16 branch sees far and is enlarged back to stride 8.
-There is no normalisation layer: the weights start so that residual branches begin small.
+latency, before plain, depthwise and bottleneck ones. The stride-16 branch sees far and is enlarged
+back to stride 8. There is no normalisation layer: the weights start so that residual branches
+begin small.
 """
 
 from __future__ import annotations
