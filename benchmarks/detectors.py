@@ -69,7 +69,7 @@ def cells(name: str, detector: str, found: dict[str, Any]) -> list[str]:
         number("aupro"),
         rate("overkill"),
         rate("escape"),
-        str(sum(side["count"] for side in found["not_judged"].values())),
+        str(sum(found["not_judged"][side]["count"] for side in ("good", "defective"))),
         f"{found['training']['seconds']:.0f} s",
         f"{seconds['p50'] * 1e3:.1f}",
         f"{seconds['p95'] * 1e3:.1f}",
