@@ -78,6 +78,20 @@ def test_the_same_seed_gives_the_same_images_also_after_an_interruption(
     assert not np.array_equal(images(whole, 7), images(whole, 8))
 
 
+def test_a_checkpoint_of_other_networks_is_not_taken(
+    parts: NDArray[np.uint8],
+    tmp_path: Path,
+    tiny: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learn(parts, tmp_path, {**tiny, "epochs": 1})
+    # As if another version of goodpart had left its training behind.
+    from goodpart.generators import light_gan
+
+    monkeypatch.setattr(light_gan, "WIDTHS", (32, *light_gan.WIDTHS[1:]))
+    assert learn(parts, tmp_path, {**tiny, "epochs": 1}).provenance["epochs"] == 1
+
+
 def test_the_average_draws_and_follows_slowly(
     parts: NDArray[np.uint8], tmp_path: Path, tiny: dict[str, Any]
 ) -> None:

@@ -218,6 +218,7 @@ def train_generator(
                 if k not in ("max_minutes", "pictures")
             },
             "shape": asdict(shape),
+            "networks": _structure(generator, shape),
             "images": hashlib.sha256(images.tobytes()).hexdigest(),
             "seed": seed,
             "torch": torch.__version__,
@@ -267,6 +268,17 @@ def train_generator(
         },
         files=_files(outcome, folder, generator.name),
     )
+
+
+def _structure(generator: Generator, shape: Shape) -> dict[str, list[int]]:
+    """Shapes of all weights: another version's checkpoint may not fit the same settings."""
+    with torch.device("meta"):
+        networks = (generator.drawing_network(shape), generator.judging_network(shape))
+    return {
+        f"{place}/{name}": list(weight.shape)
+        for place, network in enumerate(networks)
+        for name, weight in network.state_dict().items()
+    }
 
 
 def _answer(
