@@ -8,7 +8,7 @@ EXTRAS := train,parquet,openvino,postgresql,mqtt,prometheus,tune,dev
 .PHONY: help install demo test test-all lint bench bundle clean
 
 help:
-	@echo "make demo      the whole story on rendered caps, ends with goodpart-demo/report.html"
+	@echo "make demo      the whole story on rendered caps, ends with goodpart-demo/report/report.html"
 	@echo "make test      the fast tests         make test-all   the slow ones too"
 	@echo "make lint      ruff, mypy, imports    make bench      figures; DATA=folder of data sets"
 	@echo "make bundle    wheels for a PC without internet, in bundle/"
