@@ -64,6 +64,15 @@ def test_the_scale_rises_whatever_the_limits_are(level, limit):
     assert scale.low < limit < scale.high
 
 
+@pytest.mark.parametrize("limit", [1.23, 123456.0, 1.23e-7])
+@pytest.mark.parametrize("side", [64, 480, 1200])
+def test_the_numbers_beside_the_colour_bar_fit_into_the_picture(limit, side):
+    picture = render_heatmap(
+        np.zeros((side, side), np.float32), heat_scale(Limits(limit, limit), 0)
+    )
+    assert (picture[:, -2:] == 255).all()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (64, 64), (1000, 20)])
 def test_maps_of_any_shape_are_drawn(shape):
     score_map = np.linspace(0, 30, shape[0] * shape[1], dtype=np.float32).reshape(shape)

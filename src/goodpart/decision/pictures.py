@@ -146,15 +146,16 @@ def render_heatmap(score_map: NDArray[np.float32], scale: HeatScale, cmap: str =
         colored = colored.repeat(factor, axis=0).repeat(factor, axis=1)
     height = colored.shape[0]
     size = _text_size(height)
-    margin, strip, room = size, max(10, round(size * 1.4)), round(size * 4.6)
+    labels = [(scale.low, _number(scale.low)), (scale.high, _number(scale.high))]
+    if scale.limits is not None:
+        labels += [(value, f"{word} {_number(value)}") for word, value in _named(scale.limits)]
+    widest = max(_font(size).getlength(text) for _, text in labels)
+    margin, strip, room = size, max(10, round(size * 1.4)), round(widest) + 12
     bar = np.full((height, margin + strip + room, 3), 255, dtype=np.uint8)
     ramp = np.linspace(255, 0, height - 2 * margin).round().astype(np.uint8)
     bar[margin : height - margin, margin : margin + strip] = table[ramp][:, None]
     picture = np.concatenate([colored, bar], axis=1)
     left = colored.shape[1] + margin
-    labels = [(scale.low, _number(scale.low)), (scale.high, _number(scale.high))]
-    if scale.limits is not None:
-        labels += [(value, f"{word} {_number(value)}") for word, value in _named(scale.limits)]
     texts = []
     for value, text in labels:
         share = float(np.clip((value - scale.low) / (scale.high - scale.low), 0, 1))
