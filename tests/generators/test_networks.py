@@ -93,3 +93,19 @@ def test_wrong_settings_are_refused(settings: dict[str, object], message: str) -
 def test_an_unknown_generator_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"dcgan, light_gan"):
         create_generator("gan", {})
+
+
+def test_the_judging_network_of_light_gan_learns_to_tell_images_apart() -> None:
+    torch.manual_seed(0)
+    generator = create_generator("light_gan", {"width": 0.25})
+    judging = generator.judging_network(Shape(1, 32, 32))
+    optimizer = torch.optim.Adam(judging.parameters(), lr=2e-3, betas=(0.5, 0.999))
+    stripes = (torch.arange(32) // 4 % 2).float().mul(0.6).sub(0.3).expand(8, 1, 32, 32)
+    for _ in range(25):
+        real = stripes + 0.2 * torch.randn(8, 1, 32, 32)
+        drawn = stripes.transpose(2, 3) + 0.2 * torch.randn(8, 1, 32, 32)
+        loss = (1 - judging(real)).relu().mean() + (1 + judging(drawn)).relu().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1  # 2 is a coin

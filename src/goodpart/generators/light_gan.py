@@ -227,20 +227,25 @@ class _Drawing(nn.Module):
         return torch.tanh(self.last(maps[-1]))
 
 
+def _bounded(channels: int, width: int, side: int, stride: int = 1, padding: int = 0) -> nn.Module:
+    """A convolution with spectral normalisation, batch normalisation, leaky ReLU.
+
+    Without the batch's scale, logits of so many bounded layers stay far below the hinge's margin
+    and the judging network learns next to nothing.
+    """
+    convolution = nn.Conv2d(channels, width, side, stride, padding=padding, bias=False)
+    return nn.Sequential(spectral_norm(convolution), nn.BatchNorm2d(width), nn.LeakyReLU(0.2))
+
+
 class _Halve(nn.Module):
     """Half the size: a strided convolution beside a pooled one."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
-            spectral_norm(nn.Conv2d(channels, width, 4, 2, padding=1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
-            nn.LeakyReLU(0.2),
+            _bounded(channels, width, 4, 2, 1), _bounded(width, width, 3, padding=1)
         )
-        self.side = nn.Sequential(
-            nn.AvgPool2d(2), spectral_norm(nn.Conv2d(channels, width, 1)), nn.LeakyReLU(0.2)
-        )
+        self.side = nn.Sequential(nn.AvgPool2d(2), _bounded(channels, width, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         return (self.main(features) + self.side(features)) / 2
@@ -259,9 +264,7 @@ class _Judging(nn.Module):
             channels = width
         self.features = nn.Sequential(*layers)
         self.judge = nn.Sequential(
-            spectral_norm(nn.Conv2d(channels, channels, 1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(channels, 1, 4)),
+            _bounded(channels, channels, 1), spectral_norm(nn.Conv2d(channels, 1, 4))
         )
         restore: list[nn.Module] = []
         for width in reversed(widths[:-1]):
