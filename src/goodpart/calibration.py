@@ -8,7 +8,7 @@ about (``held_out``), and a ``history`` of every change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from goodpart.decision import Limits
 from goodpart.decision.judge import region_level
 from goodpart.decision.limits import calibrate, conformal_limit, smallest_rate
+from goodpart.decision.maps import resize_mask
 from goodpart.decision.metrics import Rate
 from goodpart.detectors import Detector
 from goodpart.errors import DataError, TrainingError
@@ -34,9 +35,21 @@ USUAL_RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
 def set_limits(
-    detector: Detector, recipe: Recipe, names: list[str], mask: NDArray[np.bool_] | None
+    detector: Detector,
+    recipe: Recipe,
+    names: list[str],
+    mask_of: Callable[[int], NDArray[np.bool_] | None],
 ) -> tuple[Limits, float, dict[str, Any]]:
     """Limits, region level and their story from a fitted detector's held-out maps.
+
+    Parameters
+    ----------
+    detector : Detector
+    recipe : Recipe
+    names : list of str
+        Of the part images that it learned.
+    mask_of : callable
+        Where pixels of a part image count, by its index; ``None``: everywhere.
 
     Raises
     ------
@@ -44,13 +57,13 @@ def set_limits(
         A held-out score is not finite, or there is none.
     """
     held_out = detector.held_out_
-    scores = [detector.score(held.raw_map, mask) for held in held_out]
+    scores = [detector.score(held.raw_map, mask_of(held.index)) for held in held_out]
     if not scores or not np.isfinite(scores).all():
         raise TrainingError(
             f"the detector {detector.name} gives no finite scores on the good images; "
             "look at them with: goodpart stats"
         )
-    level = region_level([held.raw_map for held in held_out], mask)
+    level = region_level([_counted(held.raw_map, mask_of(held.index)) for held in held_out])
     story: dict[str, Any] = {
         "good_scores": {names[held.index]: s for held, s in zip(held_out, scores, strict=True)},
         "defect_scores": {},
@@ -63,6 +76,12 @@ def set_limits(
     wish = recipe.limits.model_copy(update={"escape": None})
     limits, story = set_again(story, wish, own=detector.own_limit is not None, why="trained")
     return limits, level, story
+
+
+def _counted(raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    if mask is None:
+        return raw_map
+    return raw_map[resize_mask(mask, (raw_map.shape[0], raw_map.shape[1]))]
 
 
 def set_again(

@@ -86,6 +86,8 @@ class PartSequence(Sequence[NDArray[Any]]):
         self._pairs = pairs
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._room = cache_bytes
+        # Masks of parts that have their own, packed: one in eight bytes would be most of memory.
+        self._masks: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -116,7 +118,22 @@ class PartSequence(Sequence[NDArray[Any]]):
         for place, index in enumerate(kept):
             if index in self._cache:
                 fewer.keep(place, self._cache[index])
+            if index in self._masks:
+                fewer._masks[place] = self._masks[index]
         return fewer
+
+    def keep_mask(self, index: int, mask: NDArray[np.bool_]) -> None:
+        """Note the mask of a part image that is not the common one."""
+        self._masks[index] = np.packbits(mask)
+
+    def mask_of(self, index: int) -> NDArray[np.bool_] | None:
+        """Where pixels of a part image count; ``None``: everywhere."""
+        if index not in self._masks:
+            return self._road.mask
+        assert self._road.recipe.part.size != "auto"
+        height, width = self._road.recipe.part.size
+        bits = np.unpackbits(self._masks[index], count=height * width)
+        return np.asarray(bits.reshape(height, width), dtype=np.bool_)
 
     def hashes(self) -> list[str]:
         """SHA-256 of the images that the parts come from."""
@@ -280,7 +297,7 @@ def cut_parts(
     names: list[str] = []
     groups: list[str] = []
     kept: list[NDArray[Any]] = []
-    mask: NDArray[np.bool_] | None = None
+    parts = PartSequence(images, road, pairs)
     room = CACHE_BYTES
     for index in track(range(len(images.sources)), "locating", len(images.sources), progress):
         image = read_image(images.sources[index], limits=road.recipe.input)
@@ -293,17 +310,17 @@ def cut_parts(
             pairs.append((index, place))
             names.append(name)
             groups.append(images.groups[index])
-            mask = part.mask if part.mask is not None else mask
+            if part.mask is not None and part.mask is not road.mask:
+                parts.keep_mask(len(names) - 1, part.mask)
             if part.pixels.nbytes <= room:
                 room -= part.pixels.nbytes
                 kept.append(part.pixels)
     if not pairs:
         reason = images.left_out[0][1] if images.left_out else "no parts"
         raise DataError(f"no part could be located in the good images; the first: {reason}")
-    parts = PartSequence(images, road, pairs)
     for index, pixels in enumerate(kept):
         parts.keep(index, pixels)
-    return parts, names, groups, mask
+    return parts, names, groups, road.mask
 
 
 def fit(
@@ -392,7 +409,7 @@ def fit(
         parts, groups=groups, mask=mask, seed=recipe.seed, workdir=folder, progress=progress
     )
     _keep_real(learner, names, images.generated)
-    limits, level, calibration = set_limits(learner, recipe, names, mask)
+    limits, level, calibration = set_limits(learner, recipe, names, parts.mask_of)
     sheet = outlier_sheet(parts, names, calibration)
     dropped = list(calibration["outliers"]) if drop_outliers else []
     if dropped:
@@ -410,7 +427,7 @@ def fit(
             progress=progress,
         )
         _keep_real(learner, names, images.generated)
-        limits, level, calibration = set_limits(learner, recipe, names, mask)
+        limits, level, calibration = set_limits(learner, recipe, names, parts.mask_of)
     hashes = parts.hashes()
     provenance: dict[str, Any] = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -16,12 +16,19 @@ from goodpart.parts.find import create_finder
 from goodpart.parts.masks import part_mask
 from goodpart.parts.read import SourceImage
 from goodpart.parts.views import Views, views_of, views_through
-from goodpart.parts.warp import warp_part
+from goodpart.parts.warp import shown_mask, warp_part
 from goodpart.recipe import Recipe
 
 # Three channels that differ by no more than this on average are one grey channel seen through
 # JPEG; real colour differs far more.
 GREY_TOLERANCE = 4.0
+
+# Where a part image reaches beyond its source: what does not count along the source's border.
+_BORDER_SHARE = 0.03
+
+# How near to what the source does not show a pixel may lie and still count, as a share of the part
+# image's longer side: a detector sees about so far around it.
+UNSEEN_MARGIN = 0.03
 
 # Problems of pockets that still show a part.
 _SEEN = ("cut off", "misplaced")
@@ -158,7 +165,8 @@ class Road:
     Attributes
     ----------
     mask : ndarray of bool, (H, W), or None
-        True where pixels count, the same for every part; ``None``: everywhere.
+        True where pixels count in every part image; ``None``: everywhere. A part image that
+        reaches beyond its source image has its own, smaller mask.
     aligned : bool
         Whether parts are located in their images.
     """
@@ -243,7 +251,21 @@ class Road:
                 edges=self._checks.edges,
             )
             problem = self._checks.problem(values, where)
-        return PartImage(part, cut.to_source(matrix), cut.pocket, self.mask, problem)
+        transform = cut.to_source(matrix)
+        mask = self._mask_of(cut, transform)
+        if problem is None and mask is not None and not mask.any():
+            problem = ("cut off", f"{where}: the part lies outside the image")
+        return PartImage(part, transform, cut.pocket, mask, problem)
+
+    def _mask_of(self, cut: Cut, transform: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """Where pixels count in this part image: not where it reaches beyond the source image."""
+        if self._aligner is None and cut.matrix is None:
+            return self.mask
+        source = (cut.pixels.shape[0], cut.pixels.shape[1])
+        shown = shown_mask(transform, source, self._size, _BORDER_SHARE * min(self._size))
+        if shown is None or self.mask is None:
+            return self.mask if shown is None else shown
+        return np.asarray(shown & self.mask, dtype=np.bool_)
 
 
 def prepare_pixels(image: SourceImage, color: str, white_level: int) -> NDArray[Any]:
