@@ -95,17 +95,12 @@ def test_an_unknown_generator_is_refused() -> None:
         create_generator("gan", {})
 
 
-def test_the_judging_network_of_light_gan_learns_to_tell_images_apart() -> None:
+def test_logits_of_light_gan_reach_the_margin_of_its_loss_from_the_start() -> None:
     torch.manual_seed(0)
-    generator = create_generator("light_gan", {"width": 0.25})
-    judging = generator.judging_network(Shape(1, 32, 32))
-    optimizer = torch.optim.Adam(judging.parameters(), lr=2e-3, betas=(0.5, 0.999))
-    stripes = (torch.arange(32) // 4 % 2).float().mul(0.6).sub(0.3).expand(8, 1, 32, 32)
-    for _ in range(25):
-        real = stripes + 0.2 * torch.randn(8, 1, 32, 32)
-        drawn = stripes.transpose(2, 3) + 0.2 * torch.randn(8, 1, 32, 32)
-        loss = (1 - judging(real)).relu().mean() + (1 + judging(drawn)).relu().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 1  # 2 is a coin
+    judging = create_generator("light_gan", {}).judging_network(Shape(1, 64, 64))
+    rows, columns = torch.meshgrid(*2 * [torch.linspace(-1, 1, 64)], indexing="ij")
+    disc = (rows**2 + columns**2 < 0.6).float() - 0.5
+    images = disc + 0.05 * torch.randn(8, 1, 64, 64)
+    with torch.no_grad():
+        logits = [judging(images) for _ in range(5)][-1]
+    assert 0.2 < logits.std() < 5  # the hinge's margin is 1
