@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goodpart.parts.warp import inside_share, warp_part
+from goodpart.parts.warp import inside_share, shown_mask, warp_part
 
 
 def test_the_identity_gives_the_same_pixels() -> None:
@@ -45,3 +45,15 @@ def test_what_is_outside_the_image_is_not_shown() -> None:
     assert inside_share(np.eye(3), (64, 64), mask) == 1.0
     assert inside_share(half, (64, 64), mask) == pytest.approx(0.5, abs=0.07)
     assert inside_share(half, (64, 64), np.zeros((64, 64), bool)) == 1.0
+
+
+def test_a_part_image_inside_its_source_is_shown_whole() -> None:
+    assert shown_mask(np.eye(3), (64, 64), (64, 64), 4) is None
+
+
+def test_what_lies_beyond_the_border_and_near_it_does_not_count() -> None:
+    shifted = np.array([[1, 0, -20], [0, 1, 0], [0, 0, 1.0]])
+    shown = shown_mask(shifted, (64, 64), (64, 64), 4)
+    assert shown is not None
+    # The border that is crossed costs its margin, the others cost nothing.
+    assert not shown[:, :24].any() and shown[:, 24:].all()
