@@ -19,7 +19,7 @@ from goodpart.parts.search import Shape
 
 # Edges weaker than this share of the strong ones are left out.
 _LEAST_EDGE = 0.25
-_MOST_POINTS = 320
+_MOST_POINTS = 240
 # Half widths of the search along normals, in units of the part's reach, and its least, in pixels.
 _REACHES = (0.08, 0.04, 0.02)
 _LEAST_REACH = 2.5

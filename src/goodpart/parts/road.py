@@ -26,10 +26,6 @@ GREY_TOLERANCE = 4.0
 # Where a part image reaches beyond its source: what does not count along the source's border.
 _BORDER_SHARE = 0.03
 
-# How near to what the source does not show a pixel may lie and still count, as a share of the part
-# image's longer side: a detector sees about so far around it.
-UNSEEN_MARGIN = 0.03
-
 # Problems of pockets that still show a part.
 _SEEN = ("cut off", "misplaced")
 

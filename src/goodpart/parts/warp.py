@@ -80,43 +80,6 @@ def _window(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
     return first, first + -(-(last - first) // factor) * factor
 
 
-def seen_mask(
-    matrix: NDArray[np.float64], source: tuple[int, int], size: tuple[int, int], margin: float
-) -> NDArray[np.bool_] | None:
-    """Which pixels of a part image the source image really shows.
-
-    Beyond the source's border :func:`warp_part` repeats its last pixels: streaks that are no part
-    and must not be judged as one, nor what lies so near that a detector sees them beside it.
-
-    Parameters
-    ----------
-    matrix : ndarray of float64, (3, 3)
-        Affine, part image to source image.
-    source : (int, int)
-        Height and width of the source image.
-    size : (int, int)
-        Height and width of the part image.
-    margin : float
-        Pixels of the part image to keep away from the source's border, where it is crossed.
-
-    Returns
-    -------
-    ndarray of bool, (H, W), or None
-        ``None`` where the source shows all of it.
-    """
-    height, width = size
-    columns, rows = np.arange(width), np.arange(height)[:, None]
-    away = margin * float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    seen: NDArray[np.bool_] | None = None
-    for axis, side in ((0, source[1]), (1, source[0])):
-        places = matrix[axis, 0] * columns + matrix[axis, 1] * rows + matrix[axis, 2]
-        for beyond in (-0.5 - places, places - (side - 0.5)):
-            if beyond.max() > 1e-6:
-                within = beyond <= -away
-                seen = within if seen is None else seen & within
-    return seen
-
-
 def inside_share(
     matrix: NDArray[np.float64],
     source: tuple[int, int],
