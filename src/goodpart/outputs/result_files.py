@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goodpart.decision import Inspection, Verdict
 from goodpart.decision.pictures import (
@@ -43,7 +45,12 @@ def legacy_text(inspection: Inspection) -> str:
 
 
 def result_files(
-    inspection: Inspection, scale: HeatScale, *, pictures: bool = True, legacy: bool = False
+    inspection: Inspection,
+    scale: HeatScale,
+    *,
+    pictures: bool = True,
+    legacy: bool = False,
+    pool: Executor | None = None,
 ) -> dict[str, bytes]:
     """The files for one inspection, by name.
 
@@ -59,6 +66,8 @@ def result_files(
         Whether the two pictures are wanted.
     legacy : bool
         The short text that the original line's camera program reads.
+    pool : Executor, optional
+        Draws one picture while the other is drawn here.
     """
     files = {}
     if pictures:
@@ -67,13 +76,19 @@ def result_files(
             notice = png_bytes(_notice(inspection))
             files = {HEATMAP: notice, HISTOGRAM: notice}
         else:
+            arguments = (score_map, scale, inspection)
+            drawn = None if pool is None else pool.submit(_histogram, *arguments)
             files[HEATMAP] = png_bytes(render_heatmap(score_map, scale))
-            files[HISTOGRAM] = png_bytes(
-                render_histogram(score_map, scale, score=inspection.score, mask=inspection.mask)
-            )
+            files[HISTOGRAM] = _histogram(*arguments) if drawn is None else drawn.result()
     text = legacy_text(inspection) if legacy else result_text(inspection)
     files[RESULT] = text.encode("utf-8")
     return files
+
+
+def _histogram(score_map: NDArray[np.float32], scale: HeatScale, inspection: Inspection) -> bytes:
+    return png_bytes(
+        render_histogram(score_map, scale, score=inspection.score, mask=inspection.mask)
+    )
 
 
 def _notice(inspection: Inspection) -> Picture:

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -117,8 +118,20 @@ class Handoff:
                 if os.path.lexists(self._fixed):
                     (self.results / RESULT).unlink(missing_ok=True)
 
-    def stage(self, arrival: Arrival, inspections: Sequence[Inspection]) -> None:
+    def stage(
+        self,
+        arrival: Arrival,
+        inspections: Sequence[Inspection],
+        pool: Executor | None = None,
+    ) -> None:
         """Write the result files where no reader looks.
+
+        Parameters
+        ----------
+        arrival : Arrival
+        inspections : sequence of Inspection
+        pool : Executor, optional
+            See :func:`goodpart.outputs.result_files.result_files`.
 
         Raises
         ------
@@ -136,7 +149,11 @@ class Handoff:
                 folder = root / folder_name(inspection.part, arrival.id)
             folder.mkdir(parents=True, exist_ok=True)
             files = result_files(
-                inspection, self._scale, pictures=self._files.pictures, legacy=self._legacy
+                inspection,
+                self._scale,
+                pictures=self._files.pictures,
+                legacy=self._legacy,
+                pool=pool,
             )
             for name, data in files.items():
                 (folder / name).write_bytes(data)

@@ -65,11 +65,11 @@ class Work:
         self._records = records
         self._dispatchers = dispatchers
         self._steps = steps
-        self._encoders = ThreadPoolExecutor(line.watch.workers, "goodpart-encoder")
+        self._helpers = ThreadPoolExecutor(2 * line.watch.workers, "goodpart-helper")
 
     def close(self) -> None:
         """Let go of its threads."""
-        self._encoders.shutdown()
+        self._helpers.shutdown()
 
     def process(self, arrival: Arrival) -> None:
         """Everything for one arrival.
@@ -122,14 +122,14 @@ class Work:
     def _prepare(self, arrival: Arrival, inspections: Sequence[Inspection]) -> list[Encoded]:
         """Everything that a verdict shows and keeps, before it stands: both at the same time."""
         images = self._records.images
-        encoded = self._encoders.submit(lambda: [images.encode(i) for i in inspections])
+        encoded = self._helpers.submit(lambda: [images.encode(i) for i in inspections])
         self._steps.insist("the results", lambda: self._stage(arrival, inspections))
         return encoded.result()
 
     def _stage(self, arrival: Arrival, inspections: Sequence[Inspection]) -> None:
         start = time.perf_counter()
         self._handoff.discard(arrival)
-        self._handoff.stage(arrival, inspections)
+        self._handoff.stage(arrival, inspections, self._helpers)
         spent = (time.perf_counter() - start) * 1e3
         self._inspector.timings.add({"write": spent})
         for inspection in inspections:
