@@ -93,6 +93,8 @@ def main() -> None:
                 *([f"memory {when}", f"{value} MiB"] for when, value in memory.items()),
                 ["memory growth", f"{figures['memory_growth']:.1%}"],
             ],
+            command=f"python benchmarks/watch_rate.py --seconds {arguments.seconds:g} "
+            f"--side {arguments.side}",
         )
     sys.exit(0 if figures["memory_growth"] < 0.05 and figures["exit_status"] == 0 else 1)
 
