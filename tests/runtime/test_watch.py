@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from tests.runtime.conftest import Running, encoded
+from tests.runtime.conftest import Running, encoded, part_pixels
 
+import goodpart
 from goodpart.decision import Inspection, Verdict
 from goodpart.errors import GoodpartError
 from goodpart.model import Model
 from goodpart.outputs.result_files import result_files
+from goodpart.recipe import parse_recipe
 from goodpart.records import Records, RecordsUnavailable
 from goodpart.runtime import judging
 from goodpart.runtime.handoff import Handoff
@@ -139,6 +143,45 @@ def test_folders_that_cannot_work_are_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(GoodpartError):
         Watcher(model, parse_line_file({"folders": {"results": "out", **folders}}))
+
+
+@pytest.fixture(scope="module")
+def tray_model() -> Model:
+    """Trays with two discs side by side."""
+    boxes = [
+        {"name": n, "x": 64 * k, "y": 0, "width": 64, "height": 64} for k, n in enumerate("LR")
+    ]
+    recipe = parse_recipe({"tray": {"mode": "boxes", "boxes": boxes}})
+    trays = [np.hstack([part_pixels(seed), part_pixels(seed + 50)]) for seed in range(500, 520)]
+    return goodpart.fit(np.stack(trays), detector="variation", recipe=recipe)
+
+
+def tray(*defects: bool) -> bytes:
+    parts = [part_pixels(seed, defect=defect) for seed, defect in enumerate(defects)]
+    return cv2.imencode(".png", np.hstack(parts))[1].tobytes()
+
+
+def test_a_tray_gives_a_record_and_a_folder_for_each_pocket(
+    tray_model: Model, tmp_path: Path
+) -> None:
+    line = Running(tray_model, tmp_path)
+    try:
+        line.drop("tray.png", tray(False, True))
+        line.finished(1)
+        left, right = (line.results / f"tray_{name}" / "result.txt" for name in "LR")
+        assert left.read_text().startswith("result : Good")
+        assert right.read_text().startswith("result : Bad\nverdict : NG")
+        assert line.put_away("ng") == ["tray.png"]
+        # The next tray of this name cannot be read: no pocket keeps its earlier Good.
+        line.drop("tray.png", tray(False, False)[:200])
+        line.finished(2)
+        assert not left.exists() and not right.exists()
+        assert (line.results / "tray" / "result.txt").read_text().startswith("result : Bad")
+    finally:
+        line.stop()
+    records = line.records()
+    assert [r.inspection.pocket for r in records] == ["L", "R", None]
+    assert len({r.arrival for r in records}) == 2
 
 
 # The original line's hand-off.
