@@ -94,8 +94,8 @@ class Line:
         """The health file; empty where there is none yet."""
         try:
             return json.loads((self.results / "health.json").read_text())
-        except FileNotFoundError:
-            return {}
+        except (FileNotFoundError, ValueError):
+            return {}  # not there yet, or being written over on a full disk
 
     def running(self, longest: float = 60.0) -> None:
         """Wait until this process says that it runs."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import time
 import urllib.request
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from goodpart.decision import Verdict
 from goodpart.errors import GoodpartError
-from goodpart.runtime.health import RESERVE, Health, HealthFile
+from goodpart.runtime.health import Health, HealthFile
 from goodpart.runtime.metrics import Metrics
 
 
@@ -56,7 +55,7 @@ def test_a_step_that_never_returns_blocks_the_line(monkeypatch: pytest.MonkeyPat
     assert health.state == "running"
 
 
-def test_a_full_disk_gives_up_its_reserve_for_the_alarm(
+def test_a_full_disk_does_not_keep_the_alarm_out_of_the_health_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     health = Health({})
@@ -64,29 +63,22 @@ def test_a_full_disk_gives_up_its_reserve_for_the_alarm(
     file = tmp_path / "health.json"
     writer = HealthFile(file, 0.05, lambda: answer(health))
     writer.start()
-    reserve = tmp_path / ".health.json.reserve"
-    assert reserve.stat().st_size == RESERVE
-    write = Path.write_bytes
+    size, place = file.stat().st_size, file.stat().st_ino
 
     def full(path: Path, data: bytes) -> int:
-        if reserve.exists() or path == reserve:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, data)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     health.blocked("the results", "the results: full")
-    writer.soon()
-    end = time.monotonic() + 5
-    while json.loads(file.read_text())["state"] != "blocked":
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert not reserve.exists()
+    writer.write()
+    assert json.loads(file.read_text())["reason"] == "the results: full"
+    assert file.stat().st_size == size, "no more room than it had"
     monkeypatch.undo()
     health.free("the results")
-    while not (reserve.exists() and reserve.stat().st_size == RESERVE):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    writer.write()
+    assert json.loads(file.read_text())["state"] == "running"
     writer.stop()
+    assert file.stat().st_ino != place, "replaced again"
 
 
 def test_counts_and_latency_are_kept() -> None:

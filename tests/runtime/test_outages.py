@@ -137,7 +137,7 @@ def test_a_full_disk_blocks_the_line_and_freed_space_sets_it_going(
     for file in ready[1:]:
         os.rename(file, watched.inbox / "image.png")
         until(lambda: not (watched.inbox / "image.png").exists())
-    reader = threading.Thread(target=poll)
+    reader = threading.Thread(target=poll, daemon=True)
     reader.start()
     until(lambda: all_known(watched.health()), said=watched.health)
     health = watched.health()

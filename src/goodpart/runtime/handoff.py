@@ -139,6 +139,16 @@ class Handoff:
         """
         if not self._files.enabled:
             return
+        try:
+            self._write_staged(arrival, inspections, pool)
+        except OSError:
+            # On a full disk half a result would take the room that others could use.
+            self.discard(arrival)
+            raise
+
+    def _write_staged(
+        self, arrival: Arrival, inspections: Sequence[Inspection], pool: Executor | None
+    ) -> None:
         root = self.staged / arrival.id
         shown = [worst(inspections)] if self._legacy else inspections
         if not self._legacy and any(inspection.pocket is not None for inspection in shown):

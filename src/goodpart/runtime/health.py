@@ -22,8 +22,8 @@ log = logging.getLogger("goodpart.watch")
 STUCK = 10.0
 """Seconds after which a step that has not returned counts as blocked."""
 
-RESERVE = 256 * 1024
-"""Bytes kept free for the alarm on a disk that fills up."""
+ROOM = 8192
+"""Bytes that the health file always takes: a full disk cannot keep an alarm out of it."""
 
 
 class Health:
@@ -150,7 +150,10 @@ class Health:
 
 
 class HealthFile:
-    """Writes the health answer every so often, with space for it reserved.
+    """Writes the health answer every so often.
+
+    The file is replaced as a whole. On a full disk it is written over in place instead: it has
+    had its room since the start.
 
     Parameters
     ----------
@@ -163,7 +166,6 @@ class HealthFile:
 
     def __init__(self, file: Path, every: float, answer: Callable[[], dict[str, Any]]) -> None:
         self._file = file
-        self._reserve = file.with_name(f".{file.name}.reserve")
         self._every = every
         self._answer = answer
         self._stop = threading.Event()
@@ -172,14 +174,7 @@ class HealthFile:
         self._thread = threading.Thread(target=self._run, name="goodpart-health", daemon=True)
 
     def start(self) -> None:
-        """Reserve the space and begin to write.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written at all.
-        """
-        self._set_aside()
+        """Take the room and begin to write."""
         self.write()
         self._thread.start()
 
@@ -195,49 +190,38 @@ class HealthFile:
         self.write()
 
     def write(self) -> None:
-        """Write now; a disk that is full gives up its reserve for it."""
-        data = json.dumps(self._answer(), indent=2, ensure_ascii=False).encode("utf-8") + b"\n"
+        """Write now; a disk that is full does not keep it from that."""
+        text = json.dumps(self._answer(), indent=2, ensure_ascii=False)
+        data = text.encode("utf-8").ljust(ROOM - 1) + b"\n"
         with self._lock:
             try:
-                self._replace(data)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    log.error("%s: cannot be written: %s", self._file, error.strerror or error)
-                    return
                 try:
-                    self._reserve.unlink(missing_ok=True)
                     self._replace(data)
-                except OSError as again:
-                    log.error("%s: cannot be written: %s", self._file, again.strerror or again)
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    self._write_over(data)
+            except OSError as error:
+                log.error("%s: cannot be written: %s", self._file, error.strerror or error)
 
     def _replace(self, data: bytes) -> None:
         temporary = self._file.with_name(f".{self._file.name}.tmp")
         try:
             temporary.write_bytes(data)
+            os.replace(temporary, self._file)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        os.replace(temporary, self._file)
 
-    def _set_aside(self) -> None:
-        """Have the reserve: real bytes, since a sparse file would reserve nothing."""
-        try:
-            if self._reserve.stat().st_size == RESERVE:
-                return
-        except OSError:
-            pass
-        try:
-            self._reserve.write_bytes(os.urandom(RESERVE))
-        except OSError:
-            self._reserve.unlink(missing_ok=True)
+    def _write_over(self, data: bytes) -> None:
+        with open(self._file, "r+b", buffering=0) as file:
+            file.write(data)
+            file.truncate()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._bell.wait(self._every)
             self._bell.clear()
-            answer = self._answer()
-            if answer["state"] == "running":
-                self._set_aside()
             self.write()
 
 
