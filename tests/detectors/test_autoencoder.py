@@ -181,6 +181,11 @@ def test_the_wrapped_score_brings_its_limit() -> None:
     assert model.calibration["guarantee"] == "the detector's own"
 
 
+def test_the_seeds_heatmap_is_drawn_in_grey_levels() -> None:
+    assert Autoencoder(preset="seed").heat_range == (0.0, 255.0)
+    assert Autoencoder().heat_range is None
+
+
 def test_rotations_show_four_times_as_much() -> None:
     plain = Autoencoder(**SMALL["seed"]).fit(parts())
     turned = Autoencoder(**SMALL["seed"], augment="rotations").fit(parts())

@@ -131,6 +131,11 @@ class Autoencoder(Detector):
         """13.0 for the wrapped score, which it belongs to; ``None`` otherwise."""
         return WRAPPED_LIMIT if self.configuration().scoring == "wrapped" else None
 
+    @property
+    def heat_range(self) -> tuple[float, float] | None:  # type: ignore[override]
+        """Grey levels for the preset ``seed``, whose score is not its map's highest value."""
+        return (0.0, 255.0) if self.configuration().network == "seed" else None
+
     def fit(
         self,
         images: Sequence[PartPixels],
