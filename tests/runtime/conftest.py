@@ -74,7 +74,7 @@ class Running:
             values[name] = {**base, **section} if isinstance(section, dict) else section
         self.watcher = Watcher(model, parse_line_file(values))
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

@@ -184,6 +184,28 @@ def test_a_tray_gives_a_record_and_a_folder_for_each_pocket(
     assert len({r.arrival for r in records}) == 2
 
 
+def test_images_that_queue_up_share_runs_of_the_detector(
+    run: Run, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    raw_maps = model.detector.raw_maps
+
+    def slow(images: list[np.ndarray]) -> list[np.ndarray]:
+        sizes.append(len(images))
+        time.sleep(0.1)
+        return raw_maps(images)
+
+    monkeypatch.setattr(model.detector, "raw_maps", slow)
+    line = run()
+    for seed in range(12):
+        line.drop(f"{seed}.png", encoded(seed, defect=seed % 2 == 0))
+    line.finished(12)
+    assert max(sizes) > 1
+    for record in line.records():
+        expected = Verdict.NG if int(record.inspection.part) % 2 == 0 else Verdict.OK
+        assert record.inspection.verdict is expected
+
+
 # The original line's hand-off.
 
 
@@ -244,7 +266,7 @@ def test_a_reader_that_polls_every_millisecond_never_sees_an_earlier_good(run: R
                 wrong.append("an earlier Good")
             time.sleep(0.001)
 
-    reader = threading.Thread(target=poll)
+    reader = threading.Thread(target=poll, daemon=True)
     reader.start()
     try:
         count = 0

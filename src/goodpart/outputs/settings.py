@@ -68,6 +68,7 @@ class RetrySection(Section):
 class WebhookSection(Section):
     """A signed JSON message for every verdict, by HTTP."""
 
+    enabled: bool = True
     url: str = Field(pattern=r"^https?://[^\s]+$")
     secret: SecretSection | None = Field(None, description="key of the signature (HMAC-SHA256)")
     timeout: float = Field(5.0, gt=0, le=120, description="seconds")
@@ -77,6 +78,7 @@ class WebhookSection(Section):
 class MqttSection(Section):
     """A JSON message for every verdict, by MQTT."""
 
+    enabled: bool = True
     host: str
     port: int = Field(1883, ge=1, le=65535)
     topic: str = Field("goodpart", pattern=r"^[^#+\s]+$", description="what all topics begin with")

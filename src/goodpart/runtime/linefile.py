@@ -65,7 +65,12 @@ class WatchSection(Section):
         "auto", description="auto: polling on network shares, events of the system elsewhere"
     )
     poll: float = Field(0.1, ge=0.01, le=60, description="seconds between looks when polling")
-    workers: int = Field(2, ge=1, le=64, description="images on their way at the same time")
+    workers: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="images on their way at the same time; those that wait share detector runs",
+    )
     queue: int = Field(
         1000, ge=1, description="most images claimed ahead; the rest waits in the inbox"
     )

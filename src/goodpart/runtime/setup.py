@@ -95,12 +95,13 @@ def line_outputs(line: LineFile) -> list[Output]:
         A secret cannot be read, or an extra is not installed.
     """
     outputs: list[Output] = []
-    if line.outputs.webhook is not None:
+    webhook, mqtt = line.outputs.webhook, line.outputs.mqtt
+    if webhook is not None and webhook.enabled:
         from goodpart.outputs.webhook import Webhook
 
-        outputs.append(Webhook(line.outputs.webhook))
-    if line.outputs.mqtt is not None:
+        outputs.append(Webhook(webhook))
+    if mqtt is not None and mqtt.enabled:
         from goodpart.outputs.mqtt import Mqtt
 
-        outputs.append(Mqtt(line.outputs.mqtt, line.station))
+        outputs.append(Mqtt(mqtt, line.station))
     return outputs
