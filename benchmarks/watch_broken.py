@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from results import write_table
-from watch_common import Line, encoded, make_model, part_pixels, report
+from watch_common import Line, encoded, make_model, others_load, part_pixels, report
 
 SETTINGS = "[watch]\nbroken_after = 0.5\n"
 MOST_MEMORY = 512
@@ -241,6 +241,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
+    load = others_load()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), arguments.inputs, arguments.seed)
     report(figures)
@@ -258,6 +259,7 @@ def main() -> None:
                 ["verdicts", verdicts],
                 ["crashes, lost, OK on a broken input", ", ".join(figures["wrong"]) or "none"],
                 ["memory at rest, highest", f"{memory['at_rest']} MiB, {memory['highest']} MiB"],
+                ["load average of other work before", load],
             ],
         )
     sys.exit(1 if figures["wrong"] else 0)

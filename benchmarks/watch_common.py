@@ -142,6 +142,11 @@ class Line:
         return int(line.split()[1]) / 1024
 
 
+def others_load() -> str:
+    """How busy other work keeps this machine before a measurement, as a table's cell."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
 def report(figures: dict[str, Any]) -> None:
     """Print figures as JSON."""
     print(json.dumps(figures, indent=2, ensure_ascii=False))

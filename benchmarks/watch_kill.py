@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from results import write_table
-from watch_common import Line, encoded, make_model, report
+from watch_common import Line, encoded, make_model, others_load, report
 
 SUFFIXES = (".png", ".jpg", ".bmp")
 
@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
+    load = others_load()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(
             Path(folder), arguments.files, arguments.kills, arguments.writers, arguments.seed
@@ -235,6 +236,7 @@ def main() -> None:
                 ["database integrity check", figures["integrity_check"]],
                 ["restart to first verdict, p50", f"{seconds['p50']} s"],
                 ["restart to first verdict, longest", f"{seconds['max']} s"],
+                ["load average of other work before", load],
             ],
         )
     sys.exit(1 if figures["wrong"] else 0)

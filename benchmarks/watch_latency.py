@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from results import write_table
-from watch_common import Line, detector_of, encoded, make_model, report
+from watch_common import Line, detector_of, encoded, make_model, others_load, report
 
 NAME = "image.png"
 SETTINGS = f"""
@@ -158,6 +158,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.old_loop:
         old_loop(*arguments.old_loop)
+    load = others_load()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(
             Path(folder),
@@ -183,7 +184,8 @@ def main() -> None:
             "watch_latency",
             title=f"Milliseconds from a complete file to result.txt, {arguments.side}×"
             f"{arguments.side} pixels, {figures['detector']} detector; "
-            f"{figures['times_faster_at_p50']:.0f} times faster than the old loop at p50",
+            f"{figures['times_faster_at_p50']:.0f} times faster than the old loop at p50; "
+            f"load average of other work before: {load}",
             columns=["how the file came", "images", "p50", "p95", "p99"],
             rows=rows,
             command=f"python benchmarks/watch_latency.py --images {arguments.images} "

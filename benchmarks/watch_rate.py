@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from results import write_table
-from watch_common import Line, detector_of, encoded, make_model, report
+from watch_common import Line, detector_of, encoded, make_model, others_load, report
 
 AHEAD = 20
 """How many images wait in the inbox or are claimed."""
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder; default: one is trained")
     parser.add_argument("--table", action="store_true", help="write the documentation's table")
     arguments = parser.parse_args()
+    load = others_load()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(
             Path(folder),
@@ -92,6 +93,7 @@ def main() -> None:
                 ["images per second", str(figures["images_per_second"])],
                 *([f"memory {when}", f"{value} MiB"] for when, value in memory.items()),
                 ["memory growth", f"{figures['memory_growth']:.1%}"],
+                ["load average of other work before", load],
             ],
             command=f"python benchmarks/watch_rate.py --seconds {arguments.seconds:g} "
             f"--side {arguments.side}",
