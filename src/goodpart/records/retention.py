@@ -147,6 +147,8 @@ def note(
     """
     if older_than is not None:
         outbox.forget_sent(connection, now() - older_than)
+    if not result.files:
+        return
     data = {
         "files": result.files,
         "bytes": result.bytes,

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from goodpart.errors import RecipeError
+from goodpart.errors import GoodpartError, RecipeError
 from goodpart.outputs.settings import OutputsSection, SecretSection, Section
+from goodpart.records.units import parse_age, parse_size
 
 
 class FoldersSection(Section):
@@ -83,6 +84,26 @@ class WatchSection(Section):
         return self
 
 
+class RetentionSection(Section):
+    """Which pictures the image store keeps; records always stay, as do the pictures of NG, CHECK
+    and reviewed parts and of training images (``goodpart records prune`` removes those)."""
+
+    older_than: str | None = Field(None, description="remove pictures older than, such as 90d")
+    max_size: str | None = Field(None, description="then the oldest, down to, such as 50GB")
+    every: float = Field(3600.0, ge=1, le=86400, description="seconds")
+
+    @model_validator(mode="after")
+    def _understood(self) -> RetentionSection:
+        try:
+            if self.older_than is not None:
+                parse_age(self.older_than)
+            if self.max_size is not None:
+                parse_size(self.max_size)
+        except GoodpartError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
 class HealthSection(Section):
     """The health file."""
 
@@ -111,6 +132,7 @@ class LineFile(Section):
     database: DatabaseSection = DatabaseSection()
     watch: WatchSection = WatchSection()
     outputs: OutputsSection = OutputsSection()
+    retention: RetentionSection = RetentionSection()
     health: HealthSection = HealthSection()
     metrics: MetricsSection = MetricsSection()
 

@@ -24,6 +24,7 @@ from goodpart.runtime.linefile import LineFile
 from goodpart.runtime.metrics import Metrics
 from goodpart.runtime.names import Arrival, folder_name
 from goodpart.runtime.queue import ClaimQueue
+from goodpart.runtime.retention import Retention
 from goodpart.runtime.setup import Locks, database_url, line_folders, line_outputs, make_folder
 from goodpart.runtime.shelves import Shelves
 from goodpart.runtime.steps import Steps, Stopped
@@ -154,6 +155,7 @@ class Watcher:
         threads[0].start()
         records: Records | None = None
         work: Work | None = None
+        retention: Retention | None = None
         try:
             # Images are claimed from the start, also where the database is away for now.
             records = self._steps.insist(
@@ -170,6 +172,8 @@ class Watcher:
                 self._steps,
             )
             threads += self._start(work)
+            retention = Retention(records, self._line.retention)
+            retention.start()
             self.health.phase("running")
             self._health_file.soon()
             while not self._stop.wait(0.5):
@@ -181,6 +185,8 @@ class Watcher:
             self._queue.close()
             for thread in threads:
                 thread.join()
+            if retention is not None:
+                retention.stop()
             for dispatcher in self._dispatchers:
                 dispatcher.stop()
             if work is not None:
