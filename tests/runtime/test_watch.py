@@ -488,6 +488,53 @@ def test_an_inbox_that_goes_and_comes_back_goes_on(run: Run) -> None:
     line.finished(2)
 
 
+@pytest.mark.parametrize("mount_point_stays", [False, True])
+@pytest.mark.parametrize("handoff", ["normal", "legacy"])
+def test_results_that_go_and_come_back_keep_no_earlier_good(
+    handoff: str, mount_point_stays: bool, run: Run
+) -> None:
+    line = run(watch={"handoff": handoff})
+    line.drop("image.jpg", encoded(1, suffix=".jpg"))
+    line.finished(1)
+    os.rename(line.results, line.root / "away")
+    if mount_point_stays:
+        line.results.mkdir()
+    line.drop("image.jpg", encoded(2, suffix=".jpg", defect=True))
+    line.until(lambda: line.watcher.health.state == "blocked")
+    assert "the results folder has gone" in (line.watcher.health.reason or "")
+    if mount_point_stays:
+        line.until(lambda: (line.results / "health.json").exists())
+        assert [path.name for path in line.results.iterdir()] == ["health.json"]
+        (line.results / "health.json").unlink()
+        line.results.rmdir()
+    os.rename(line.root / "away", line.results)
+    line.finished(2)
+    line.stop()
+    folder = line.results / ("image" if handoff == "normal" else "")
+    assert (folder / "result.txt").read_text().startswith("result : Bad\n")
+    assert [r.inspection.verdict for r in line.records()] == [Verdict.OK, Verdict.NG]
+
+
+def test_results_that_go_before_they_are_in_place_get_them_when_they_are_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = run()
+    record = Records.record
+
+    def unplugged(self: Records, *args: object, **named: object) -> object:
+        known = record(self, *args, **named)
+        os.rename(line.results, line.root / "away")
+        return known
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "record", unplugged)
+        line.drop("a.png", encoded(1))
+        line.until(lambda: line.watcher.health.state == "blocked")
+    os.rename(line.root / "away", line.results)
+    line.finished(1)
+    assert (line.results / "a" / "result.txt").read_text().startswith("result : Good\n")
+
+
 def test_a_queue_that_is_full_leaves_the_rest_in_the_inbox(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ folder is in place, so a restart goes on where it stopped.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -96,6 +97,7 @@ class Handoff:
         """
         if not self._files.enabled:
             return
+        self._there()
         if self._legacy:
             (self.results / RESULT).unlink(missing_ok=True)
             return
@@ -116,6 +118,7 @@ class Handoff:
         if self._legacy and self._files.enabled:
             with self._lock:
                 if os.path.lexists(self._fixed):
+                    self._there()
                     (self.results / RESULT).unlink(missing_ok=True)
 
     def stage(
@@ -139,6 +142,7 @@ class Handoff:
         """
         if not self._files.enabled:
             return
+        self._there()
         try:
             self._write_staged(arrival, inspections, pool)
         except OSError:
@@ -150,6 +154,7 @@ class Handoff:
         self, arrival: Arrival, inspections: Sequence[Inspection], pool: Executor | None
     ) -> None:
         root = self.staged / arrival.id
+        root.mkdir(exist_ok=True)
         shown = [worst(inspections)] if self._legacy else inspections
         if not self._legacy and any(inspection.pocket is not None for inspection in shown):
             self._note_tray(arrival, inspections)
@@ -157,7 +162,7 @@ class Handoff:
             folder = root
             if not self._legacy:
                 folder = root / folder_name(inspection.part, arrival.id)
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             files = result_files(
                 inspection,
                 self._scale,
@@ -183,6 +188,9 @@ class Handoff:
             Not everything is in place yet; call it again.
         """
         root = self.staged / arrival.id
+        if not self._files.enabled:
+            return True
+        self._there()
         if not root.is_dir():
             return True
         with self._lock:
@@ -219,6 +227,18 @@ class Handoff:
         for entry in list(os.scandir(self.staged)):
             if entry.name not in known:
                 shutil.rmtree(entry.path, ignore_errors=True)
+
+    def _there(self) -> None:
+        """A share that has gone may leave an empty folder in its place, where no reader looks.
+
+        Raises
+        ------
+        OSError
+            What was made at the start is not there.
+        """
+        if not self.staged.is_dir():
+            # Not FileNotFoundError: that would say that the image has gone.
+            raise OSError(errno.ENODEV, "the results folder has gone", str(self.results))
 
     def _tray_file(self, arrival: Arrival) -> Path:
         """Which result folders the trays of this name have had, a line each."""

@@ -171,6 +171,7 @@ class HealthFile:
         self._stop = threading.Event()
         self._bell = threading.Event()
         self._lock = threading.Lock()
+        self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name="goodpart-health", daemon=True)
 
     def start(self) -> None:
@@ -202,7 +203,12 @@ class HealthFile:
                         raise
                     self._write_over(data)
             except OSError as error:
-                log.error("%s: cannot be written: %s", self._file, error.strerror or error)
+                reason = error.strerror or str(error)
+                if reason != self._error:
+                    log.error("%s: cannot be written: %s", self._file, reason)
+                self._error = reason
+            else:
+                self._error = None
 
     def _replace(self, data: bytes) -> None:
         temporary = self._file.with_name(f".{self._file.name}.tmp")

@@ -277,10 +277,12 @@ class Inbox:
             return
         if closed:
             candidate.closed, candidate.writing = True, False
-        if self._fixed is not None:
-            self._on_sight()
         still = STALLED if candidate.writing else 1
         self._schedule(candidate, now if closed else now + still * self._settings.settle)
+        # After that: where the old result cannot be removed now, the image has its turn all the
+        # same, and its claim removes it.
+        if self._fixed is not None:
+            self._on_sight()
 
     def _schedule(self, candidate: Candidate, due: float) -> None:
         candidate.due = due
