@@ -9,7 +9,6 @@ import pytest
 
 from goodpart.detectors import create_detector
 from goodpart.detectors.deviation import Moments
-from goodpart.detectors.gaussian import unshrunk
 from goodpart.parts.render import render_part
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -35,9 +34,11 @@ def test_gaussian_distances_equal_those_of_a_model_of_all_images(caps: list[Any]
     everything = restored("gaussian", caps)
     later = restored("gaussian", caps[:36]).extend(caps[36:])
     cells = everything.cells_(caps[5])
-    np.testing.assert_allclose(later._distance(cells), everything._distance(cells), rtol=2e-3)
-    np.testing.assert_allclose(later.mean_, everything.mean_, atol=1e-4)
-    assert later.moments_.count == 40
+    np.testing.assert_allclose(
+        later.gaussians_.distance(cells), everything.gaussians_.distance(cells), rtol=2e-3
+    )
+    np.testing.assert_allclose(later.gaussians_.mean, everything.gaussians_.mean, atol=1e-4)
+    assert later.gaussians_.moments.count == 40
     score = [d.score(d.raw_map(caps[5])) for d in (later, everything)]
     assert score[0] == pytest.approx(score[1], rel=0.15), "what is usual at a place is kept"
 
@@ -66,17 +67,6 @@ def test_an_extended_detector_is_the_same_after_saving(caps: list[Any], name: st
 def test_the_memory_keeps_its_bound(caps: list[Any]) -> None:
     detector = restored("memory", caps[:30])
     assert len(detector.extend(caps[30:]).bank_) == len(restored("memory", caps[:30]).bank_) == 200
-
-
-def test_a_covariance_is_found_again_in_its_whitening() -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(200, 12)) * np.linspace(0.2, 3, 12)
-    covariance = rows.T @ rows / 200
-    weight = 0.1
-    shrunk = (1 - weight) * covariance + weight * np.trace(covariance) / 12 * np.eye(12)
-    whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
-    np.testing.assert_allclose(unshrunk(whitening, weight), covariance, atol=1e-9)
-    np.testing.assert_array_equal(unshrunk(np.eye(12, dtype=np.float32), 1.0), np.zeros((12, 12)))
 
 
 def test_moments_can_be_added_and_taken_away() -> None:
