@@ -64,6 +64,22 @@ def test_every_arrival_is_judged_recorded_and_put_away(run: Run) -> None:
     assert [p.name for p in line.inbox.iterdir()] == [".goodpart"]
 
 
+def test_a_file_that_is_too_large_is_quarantined_with_the_reason(tmp_path: Path) -> None:
+    images = np.stack([part_pixels(seed) for seed in range(10)])
+    small = parse_recipe({"input": {"max_bytes": 6000}})
+    line = Running(goodpart.fit(images, detector="variation", recipe=small), tmp_path)
+    try:
+        line.drop("large.png", encoded(1) + bytes(6000))
+        line.finished(1)
+    finally:
+        line.stop()
+    [record] = line.records()
+    assert record.inspection.verdict is Verdict.NOT_JUDGED
+    assert record.inspection.reason == "too large"
+    assert "more than 6000 bytes" in (record.inspection.message or "")
+    assert line.put_away("quarantine") == ["large.png"]
+
+
 def test_the_same_bytes_dropped_again_are_a_new_arrival(run: Run) -> None:
     line = run()
     for count in (1, 2):
@@ -554,3 +570,32 @@ def test_a_queue_that_is_full_leaves_the_rest_in_the_inbox(
     line.finished(8)
     assert line.watcher.answer()["queue"] == {"inbox": 0, "claimed": 0}
     assert len(line.records()) == 8
+
+
+def test_stopping_finishes_the_images_at_hand_and_leaves_the_rest_claimed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, at_hand = threading.Event(), threading.Semaphore(0)
+    judge = judging.Judge.judge
+
+    def slow(self: object, *args: object) -> object:
+        at_hand.release()
+        go_on.wait(20)
+        return judge(self, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging.Judge, "judge", slow)
+        line = run(watch={"workers": 2})
+        for seed in range(5):
+            line.drop(f"{seed}.png", encoded(seed))
+        line.until(lambda: line.watcher.answer()["queue"]["claimed"] == 5)
+        assert at_hand.acquire(timeout=10) and at_hand.acquire(timeout=10)
+        line.watcher.stop()
+        time.sleep(0.1)
+        go_on.set()
+        line.stop()
+    assert len(line.records()) == len(line.put_away("done")) == 2
+    assert len(line.left()) == 3
+    line = run()
+    line.finished(3)
+    assert len(line.records()) == 5 and line.left() == []
