@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 
 from goodpart.errors import DataError
 from goodpart.generators.base import Shape
+from goodpart.generators.frame import whole_images
 from goodpart.generators.images import read_real_images
 from goodpart.generators.synthesis import marked_png
 
@@ -27,7 +28,7 @@ def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
 def test_good_training_images_are_read_and_resized(data: Path) -> None:
     real = read_real_images(data)
     assert (len(real.pixels), real.size, real.channels) == (12, (32, 32), 1)
-    assert real.resized(Shape(1, 16, 24)).shape == (12, 16, 24, 1)
+    assert whole_images(real, Shape(1, 16, 24)).array.shape == (12, 16, 24, 1)
 
 
 def test_fewer_than_eight_images_are_refused(data: Path) -> None:

@@ -75,7 +75,7 @@ def pairs(found: Synthesis) -> Any:
     entries = []
     for pixels, judged in found.drawn.kept[:PAIRS]:
         name = found.real.items[judged.nearest].path.name
-        both = np.concatenate([pixels, found.small(judged.nearest)], axis=1)
+        both = np.concatenate([pixels, found.parts.pixels[judged.nearest]], axis=1)
         entries.append((both, f"distance {judged.distance:.2f}\n{name}"))
     return contact_sheet(entries, columns=4)
 

@@ -49,6 +49,9 @@ class Training:
         Decay of the exponential moving average of the weights that draws; 0: the last weights.
     augment : tuple of str
         What :func:`goodpart.generators.diffaugment.augment` does to what the discriminator sees.
+    anchor : float
+        Weight of what ties the drawing network to the real images: half of a batch is drawn from
+        their codes (:func:`goodpart.generators.codes.codes_of`) and must resemble them; 0: nothing.
     pictures : int
         A grid of the same 16 noises is drawn every so many epochs.
     max_minutes : float or None
@@ -63,6 +66,7 @@ class Training:
     steps: int | None = None
     average: float = 0.0
     augment: tuple[str, ...] = ()
+    anchor: float = 0.0
     pictures: int = 5
     max_minutes: float | None = None
     precision: Precision = "auto"
@@ -77,6 +81,8 @@ class Training:
             raise ValueError("batch must be at least 2: batch normalisation needs it")
         if self.steps is not None and self.steps < 1:
             raise ValueError("steps must be at least 1")
+        if self.anchor < 0:
+            raise ValueError("anchor must not be negative")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError("max_minutes must be more than 0")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,8 +38,8 @@ class GateSettings(_Section):
 
     detector: str = "gaussian"
     detector_settings: dict[str, Any] = {}
-    tolerance: float = Field(1.0, gt=0)
-    farthest: float = Field(1.0, gt=0)
+    tolerance: float = Field(1.5, gt=0)
+    farthest: float = Field(1.2, gt=0)
     copy_share: float = Field(0.5, ge=0, lt=1)
     draws: float = Field(20.0, ge=1)
 
@@ -53,14 +53,23 @@ class SynthesisSettings(_Section):
     settings : dict
         Of the generator.
     gate : GateSettings
+    align : bool
+        Learn from the parts alone, brought together, where they can be located in the images.
     seed : int
         Of training and drawing.
+    accelerator : str
+        What to train on, as Lightning Fabric calls it: ``"auto"``, ``"cpu"``, ``"cuda"``.
+    devices : int or "auto"
+        How many of them; each takes a batch in every step.
     """
 
     generator: str = DEFAULT
     settings: dict[str, Any] = {}
     gate: GateSettings = GateSettings()
+    align: bool = True
     seed: int = Field(0, ge=0, le=2**32 - 1)
+    accelerator: str = "auto"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
 
 
 def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> SynthesisSettings:

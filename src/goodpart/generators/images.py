@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.errors import DataError, ImageError
-from goodpart.generators.base import Shape
 from goodpart.parts.dataset import Item, load_dataset
 from goodpart.parts.read import read_image
-from goodpart.parts.road import looks_grey, resize_part, to_eight_bit_range
+from goodpart.parts.road import looks_grey, to_eight_bit_range
 from goodpart.progress import Progress, track
 
 FEWEST = 8
@@ -58,12 +57,6 @@ class RealImages:
     def data_sha256(self) -> str:
         """Fingerprint of the images, whatever their order."""
         return hashlib.sha256("".join(sorted(self.sha256)).encode()).hexdigest()
-
-    def resized(self, shape: Shape) -> NDArray[np.uint8]:
-        """All images at another size: uint8 (N, H, W, C)."""
-        size = (shape.height, shape.width)
-        small = [resize_part(pixels, size) for pixels in self.pixels]
-        return np.stack([i if i.ndim == 3 else i[..., None] for i in small])
 
 
 def read_real_images(data: str | Path, progress: Progress | None = None) -> RealImages:

@@ -9,6 +9,7 @@ average of the weights. What the judging network sees is augmented differentiabl
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -26,9 +27,23 @@ WIDTHS = (12, 24, 48, 96, 128, 192, 256)
 BASE = 4  # the shortest side that layers start from
 PRESETS: dict[str, dict[str, Any]] = {
     # Two cores draw recognisable parts within 15 minutes.
-    "cpu": {"size": 128, "epochs": 60, "steps": 50, "width": 1.0, "max_minutes": 14.0},
+    "cpu": {
+        "size": 128,
+        "epochs": 60,
+        "steps": 50,
+        "rate": 5e-4,
+        "width": 1.0,
+        "max_minutes": 14.0,
+    },
     # For a GPU, or a night: four times the channels, the images' own size up to 512.
-    "full": {"size": None, "epochs": 400, "steps": 100, "width": 4.0, "max_minutes": None},
+    "full": {
+        "size": None,
+        "epochs": 400,
+        "steps": 100,
+        "rate": 2e-4,
+        "width": 4.0,
+        "max_minutes": None,
+    },
 }
 
 
@@ -45,7 +60,7 @@ class LightGan(Generator):
     epochs, steps : int, optional
         Steps are of one epoch; a batch is drawn for each.
     batch : int
-    rate : float
+    rate : float, optional
         Learning rate of Adam.
     width : float, optional
         Channels, as a multiple of what two cores manage.
@@ -53,6 +68,8 @@ class LightGan(Generator):
         Decay of the moving average of the weights.
     augment : list of str
         Any of ``"color"``, ``"shift"``, ``"cutout"``.
+    anchor : float
+        Weight of the likeness of images that are drawn from the real images' codes; 0: none.
     pictures : int
         A grid of 16 fixed noises is drawn every so many epochs.
     max_minutes : float, optional
@@ -74,10 +91,11 @@ class LightGan(Generator):
         epochs: int | None = None,
         steps: int | None = None,
         batch: int = 8,
-        rate: float = 2e-4,
+        rate: float | None = None,
         width: float | None = None,
         average: float = 0.995,
         augment: list[Literal["color", "shift", "cutout"]] | None = None,
+        anchor: float = 10.0,
         pictures: int = 5,
         max_minutes: float | None = None,
         precision: Precision = "auto",
@@ -85,7 +103,7 @@ class LightGan(Generator):
         self.preset, self.size, self.epochs, self.steps = preset, size, epochs, steps
         self.batch, self.rate, self.width, self.average = batch, rate, width, average
         self.augment, self.pictures, self.max_minutes = augment, pictures, max_minutes
-        self.precision = precision
+        self.anchor, self.precision = anchor, precision
         if not 0 <= average < 1:
             raise ValueError("average must lie in 0 <= average < 1")
         if not 0.1 <= self._value("width") <= 8:
@@ -100,10 +118,11 @@ class LightGan(Generator):
             epochs=int(self._value("epochs")),
             steps=int(steps),
             batch=self.batch,
-            rate=self.rate,
+            rate=float(self._value("rate")),
             betas=(0.5, 0.999),
             average=self.average,
             augment=("color", "shift", "cutout") if self.augment is None else tuple(self.augment),
+            anchor=self.anchor,
             pictures=self.pictures,
             max_minutes=limit,
             precision=self.precision,
@@ -129,15 +148,20 @@ class LightGan(Generator):
 
     def drawing_network(self, shape: Shape) -> nn.Module:
         """See :meth:`Generator.drawing_network`."""
-        return _Drawing(shape, self._value("width"))
+        return _channels_last(_Drawing(shape, self._value("width")))
 
     def judging_network(self, shape: Shape) -> nn.Module:
-        """See :meth:`Generator.judging_network`; it restores at half size."""
-        return _Judging(shape, self._value("width"))
+        """See :meth:`Generator.judging_network`; it restores at a quarter of the size."""
+        return _channels_last(_Judging(shape, self._value("width")))
 
     def _value(self, name: str) -> Any:
         own = getattr(self, name)
         return PRESETS[self.preset][name] if own is None else own
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """On two cores a third faster than rows of planes."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _step(side: int) -> int:
@@ -163,16 +187,19 @@ def _width(left: int, factor: float) -> int:
 
 
 class _Double(nn.Module):
-    """Twice the size: nearest neighbour, 3 × 3 convolution, gate; noise at every pixel."""
+    """Twice the size: transposed 4 × 4 convolution, gate; noise at every pixel.
+
+    The convolution costs 4/9 of one of 3 × 3 after resizing, which reaches as far.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(channels, 2 * width, 3, padding=1, bias=False)
+        self.convolution = nn.ConvTranspose2d(channels, 2 * width, 4, 2, padding=1, bias=False)
         self.strength = nn.Parameter(torch.zeros(1))
         self.norm = nn.BatchNorm2d(2 * width)
 
     def forward(self, features: Tensor) -> Tensor:
-        features = self.convolution(F.interpolate(features, scale_factor=2.0))
+        features = self.convolution(features)
         if self.training:
             batch, _, height, width = features.shape
             noise = torch.randn(batch, 1, height, width, device=features.device)
@@ -198,33 +225,40 @@ class _Excitation(nn.Module):
 
 
 class _Drawing(nn.Module):
+    """The last doubling only sorts channels into pixels: maps of full size would take half of
+    the time."""
+
     def __init__(self, shape: Shape, factor: float) -> None:
         super().__init__()
-        count = _doublings(shape)
-        widths = [_width(left, factor) for left in range(count, -1, -1)]
-        self.start = (2 * widths[0], shape.height >> count, shape.width >> count)
-        self.dense = nn.Linear(
-            LightGan.noise, self.start[0] * self.start[1] * self.start[2], bias=False
-        )
+        count = _doublings(shape) - 1
+        widths = [_width(left, factor) for left in range(count + 1, 0, -1)]
+        first = (shape.height >> (count + 1), shape.width >> (count + 1))
+        self.start = (2 * widths[0], *first)
+        self.dense = nn.Linear(LightGan.noise, math.prod(self.start), bias=False)
         self.norm = nn.BatchNorm2d(self.start[0])
         self.doubles = nn.ModuleList(_Double(a, b) for a, b in pairwise(widths))
-        # The map three doublings earlier weighs the channels of the last three maps.
+        # The map three doublings earlier weighs the channels of the last two maps.
         self.excite = nn.ModuleDict(
             {
                 str(place): _Excitation(widths[place - 3], widths[place])
-                for place in range(max(3, count - 2), count + 1)
+                for place in range(max(3, count - 1), count + 1)
             }
         )
-        self.last = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
+        self.last = nn.Sequential(
+            nn.Conv2d(widths[-1], 4 * shape.channels, 5, padding=2), nn.PixelShuffle(2), nn.Tanh()
+        )
 
     def forward(self, noise: Tensor) -> Tensor:
-        maps = [F.glu(self.norm(self.dense(noise).unflatten(1, self.start)), dim=1)]
+        started = self.dense(noise).unflatten(1, self.start)
+        started = started.contiguous(memory_format=torch.channels_last)
+        maps = [F.glu(self.norm(started), dim=1)]
         for place, double in enumerate(self.doubles, start=1):
             features = double(maps[-1])
             if str(place) in self.excite:
                 features = self.excite[str(place)](maps[place - 3], features)
             maps.append(features)
-        return torch.tanh(self.last(maps[-1]))
+        images: Tensor = self.last(maps[-1])
+        return images
 
 
 def _bounded(channels: int, width: int, side: int, stride: int = 1, padding: int = 0) -> nn.Module:
@@ -252,29 +286,31 @@ class _Halve(nn.Module):
 
 
 class _Judging(nn.Module):
+    """Begins at half the size, with four pixels in a cell's channels."""
+
     def __init__(self, shape: Shape, factor: float) -> None:
         super().__init__()
         # Down to 8 to 15 cells: each logit judges a region of the part.
         count = _doublings(shape) - 1
         widths = [_width(left, factor) for left in range(1, count + 1)]
-        layers: list[nn.Module] = []
-        channels = shape.channels
-        for width in widths:
-            layers.append(_Halve(channels, width))
-            channels = width
-        self.features = nn.Sequential(*layers)
-        self.judge = nn.Sequential(
-            _bounded(channels, channels, 1), spectral_norm(nn.Conv2d(channels, 1, 4))
+        self.first = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            spectral_norm(nn.Conv2d(4 * shape.channels, widths[0], 3, padding=1, bias=False)),
+            nn.LeakyReLU(0.2),
         )
-        restore: list[nn.Module] = []
-        for width in reversed(widths[:-1]):
-            restore.append(_Double(channels, width))
-            channels = width
+        self.features = nn.Sequential(*(_Halve(a, b) for a, b in pairwise(widths)))
+        last = widths[-1]
+        self.judge = nn.Sequential(_bounded(last, last, 1), spectral_norm(nn.Conv2d(last, 1, 4)))
+        # Restored at a quarter of the size: enough to describe the part, and cheap.
+        back = widths[:0:-1]
         self.restore = nn.Sequential(
-            *restore, nn.Conv2d(channels, shape.channels, 3, padding=1), nn.Tanh()
+            *(_Double(a, b) for a, b in pairwise(back)),
+            nn.Conv2d(back[-1] if back else last, shape.channels, 3, padding=1),
+            nn.Tanh(),
         )
 
     def forward(self, images: Tensor, restore: bool = False) -> Tensor | Judged:
-        features = self.features(images)
+        images = images.contiguous(memory_format=torch.channels_last)
+        features = self.features(self.first(images))
         logits: Tensor = self.judge(features)
         return (logits, self.restore(features)) if restore else logits

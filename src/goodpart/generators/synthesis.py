@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from goodpart.decision.pictures import png_bytes
 from goodpart.errors import DataError, TrainingError
+from goodpart.generators.base import Shape
 from goodpart.generators.config import SynthesisSettings
+from goodpart.generators.frame import Parts, locate_parts, whole_images
 from goodpart.generators.gate import Gate, Judgement
 from goodpart.generators.images import RealImages
 from goodpart.generators.measures import measure
@@ -34,7 +36,6 @@ from goodpart.generators.registry import create_generator
 from goodpart.generators.trained import TrainedGenerator, train_generator
 from goodpart.parts.contact_sheet import contact_sheet
 from goodpart.parts.dataset import GOOD, INDEX_NAME, SHEET_NAME
-from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, silent
 
 FORMAT = 1
@@ -74,7 +75,8 @@ class Synthesis:
 
     Parameters
     ----------
-    real : RealImages
+    parts : Parts
+        Of the real images.
     trained : TrainedGenerator
     gate : Gate
     drawn : Drawn
@@ -85,7 +87,7 @@ class Synthesis:
     wanted : int
     """
 
-    real: RealImages
+    parts: Parts
     trained: TrainedGenerator
     gate: Gate
     drawn: Drawn
@@ -93,10 +95,10 @@ class Synthesis:
     settings: SynthesisSettings
     wanted: int
 
-    def small(self, index: int) -> NDArray[np.uint8]:
-        """A real image at the generator's size."""
-        shape = self.trained.shape
-        return resize_part(self.real.pixels[index], (shape.height, shape.width))
+    @property
+    def real(self) -> RealImages:
+        """The images that the generator learned from."""
+        return self.parts.real
 
     def summary(self) -> dict[str, Any]:
         """The answer in plain values."""
@@ -158,17 +160,39 @@ def synthesize(
     gate = Gate(settings.gate)  # wrong settings are an error now, not after the training
     if trained is None:
         generator = create_generator(settings.generator, settings.settings)
-        shape = generator.fitting_shape(*real.size, real.channels)
+        fitting = generator.fitting_shape
+        if settings.align:
+            parts = locate_parts(real, fitting, progress=progress)
+        else:
+            parts = whole_images(real, fitting(*real.size, real.channels))
+        images = parts.array
         trained = train_generator(
             generator,
-            shape,
-            real.resized(shape),
+            Shape(real.channels, *images.shape[1:3]),
+            images,
             folder=workdir,
             seed=settings.seed,
             progress=progress,
             say=say,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
         )
         trained.provenance["data_sha256"] = real.data_sha256
+        trained.provenance["located"] = parts.places is not None
+    else:
+        parts = _parts_for(trained, real, progress)
+    sources = [item.source for item in parts.real.items]
+    gate.fit(parts.pixels, sources, mask=parts.mask, seed=settings.seed, progress=progress)
+    drawn = _draw(trained, gate, parts, count, settings, progress or silent)
+    vectors = np.stack(drawn.vectors)
+    figures: dict[str, Any] = measure(gate.real_, vectors, seed=settings.seed)
+    kept = np.stack([judged.vector for _, judged in drawn.kept[:MOST_MEASURED]])
+    figures["kept"] = measure(gate.real_, kept, seed=settings.seed)
+    return Synthesis(parts, trained, gate, drawn, figures, settings, count)
+
+
+def _parts_for(trained: TrainedGenerator, real: RealImages, progress: Progress | None) -> Parts:
+    """Real images as a generator that was trained before has seen them."""
     shape = trained.shape
     if shape.channels != real.channels:
         kinds = {1: "grey", 3: "colour"}
@@ -176,20 +200,21 @@ def synthesize(
             f"the generator draws {kinds[shape.channels]} images and the real ones are "
             f"{kinds[real.channels]}; take the generator that was trained on them"
         )
-    small = [i[..., 0] if i.shape[2] == 1 else i for i in real.resized(shape)]
-    sources = [item.source for item in real.items]
-    gate.fit(small, sources, seed=settings.seed, progress=progress)
-    drawn = _draw(trained, gate, count, settings, progress or silent)
-    vectors = np.stack(drawn.vectors)
-    figures: dict[str, Any] = measure(gate.real_, vectors, seed=settings.seed)
-    kept = np.stack([judged.vector for _, judged in drawn.kept[:MOST_MEASURED]])
-    figures["kept"] = measure(gate.real_, kept, seed=settings.seed)
-    return Synthesis(real, trained, gate, drawn, figures, settings, count)
+    if not trained.provenance.get("located"):
+        return whole_images(real, shape)
+    parts = locate_parts(real, lambda height, width, channels: shape, progress=progress)
+    if parts.places is None:
+        raise DataError(
+            "the generator draws parts that are located in their images, and in these no part is; "
+            "take the generator that was trained on them"
+        )
+    return parts
 
 
 def _draw(
     trained: TrainedGenerator,
     gate: Gate,
+    parts: Parts,
     count: int,
     settings: SynthesisSettings,
     progress: Progress,
@@ -199,7 +224,7 @@ def _draw(
     batch: list[NDArray[np.uint8]] = []
     progress("drawing", 0, count)
     for image in trained.draw(settings.seed):
-        batch.append(image)
+        batch.append(parts.blank(image))
         if len(batch) < 16:
             continue
         for pixels, judged in zip(batch, gate.judge(batch), strict=True):
@@ -285,8 +310,9 @@ def _write(found: Synthesis, folder: Path, report: bytes) -> dict[str, Any]:
         writer.writeheader()
         for number, (pixels, judged) in enumerate(found.drawn.kept, start=1):
             name = f"{GOOD}/generated_{found.trained.id[:8]}_{number:06d}.png"
-            # At the real images' size: recipes and alignment are learned at that.
-            data = marked_png(resize_part(pixels, found.real.size), found.trained.id)
+            # At the real images' size and place: recipes and alignment are learned at that.
+            placed = found.parts.put_back(pixels, judged.nearest)
+            data = marked_png(placed, found.trained.id)
             (folder / name).write_bytes(data)
             hashes[name] = hashlib.sha256(data).hexdigest()
             nearest = found.real.items[judged.nearest]

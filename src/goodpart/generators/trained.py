@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from goodpart.generators.registry import create_generator
 from goodpart.progress import Progress
 from goodpart.training.checkpoint import fingerprint
 from goodpart.training.curves import curve_files
-from goodpart.training.loop import LAST, Outcome, Schedule, train
+from goodpart.training.loop import LAST, Outcome, Schedule, start, train
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -183,6 +183,7 @@ def train_generator(
     progress: Progress | None = None,
     say: Any = None,
     accelerator: str = "auto",
+    devices: int | Literal["auto"] = 1,
 ) -> TrainedGenerator:
     """Train a generator; interrupted, the same call goes on from the last finished epoch.
 
@@ -201,14 +202,20 @@ def train_generator(
     progress : callable, optional
     say : callable, optional
         Told a sentence when the training collapsed and goes on otherwise.
-    accelerator : str
-        See :func:`goodpart.training.loop.train`.
+    accelerator, devices
+        See :func:`goodpart.training.loop.start`. With several devices each takes a batch in every
+        step; all processes but the first end here, without an answer.
 
     Raises
     ------
+    RecipeError
+        There are no such devices.
     TrainingError
         It collapsed again and again, or the loss is not a finite number.
     """
+    plan = generator.training
+    fabric = start(plan.precision, accelerator=accelerator, devices=devices)
+    first = fabric.is_global_zero
     belongs_to = fingerprint(
         {
             "generator": generator.name,
@@ -222,11 +229,11 @@ def train_generator(
             "images": hashlib.sha256(images.tobytes()).hexdigest(),
             "seed": seed,
             "torch": torch.__version__,
+            **({"processes": fabric.world_size} if fabric.world_size > 1 else {}),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
     collapses = _read_collapses(folder, belongs_to)
-    plan = generator.training
     schedule = Schedule(
         epochs=plan.epochs, keep="last", max_minutes=plan.max_minutes, precision=plan.precision
     )
@@ -234,7 +241,9 @@ def train_generator(
         with torch.random.fork_rng():
             torch.manual_seed(seed + len(collapses))
             handling = Handling.after(len(collapses))
-            task = Adversarial(generator, shape, images, folder, handling)
+            task = Adversarial(
+                generator, shape, images, folder, handling, (fabric.global_rank, fabric.world_size)
+            )
         try:
             outcome = train(
                 task,
@@ -243,13 +252,18 @@ def train_generator(
                 belongs_to=belongs_to,
                 seed=seed,
                 stage="generator",
-                progress=progress,
-                accelerator=accelerator,
+                progress=progress if first else None,
+                fabric=fabric,
             )
             break
         except Collapse as collapse:
             collapses.append({"epoch": collapse.epoch, "trouble": collapse.trouble})
-            _answer(folder, belongs_to, collapses, collapse, say)
+            _refuse_another(collapses, collapse)
+            if first:
+                _answer(folder, belongs_to, collapses, collapse, say)
+            fabric.barrier()
+    if not first:
+        raise SystemExit(0)
     network = task.modules["average"]
     return TrainedGenerator(
         generator,
@@ -281,6 +295,16 @@ def _structure(generator: Generator, shape: Shape) -> dict[str, list[int]]:
     }
 
 
+def _refuse_another(collapses: list[dict[str, Any]], collapse: Collapse) -> None:
+    """Give up after too many."""
+    if len(collapses) > MOST_RESTARTS:
+        raise TrainingError(
+            f"the generator collapsed {len(collapses)} times, last in epoch {collapse.epoch}: "
+            f"{collapse.trouble}; train with another --seed, a lower rate (--set rate=5e-5), "
+            "or more images"
+        )
+
+
 def _answer(
     folder: Path,
     belongs_to: str,
@@ -288,13 +312,7 @@ def _answer(
     collapse: Collapse,
     say: Any,
 ) -> None:
-    """Go back to the last healthy checkpoint, or give up."""
-    if len(collapses) > MOST_RESTARTS:
-        raise TrainingError(
-            f"the generator collapsed {len(collapses)} times, last in epoch {collapse.epoch}: "
-            f"{collapse.trouble}; train with another --seed, a lower rate (--set rate=5e-5), "
-            "or more images"
-        )
+    """Go back to the last healthy checkpoint."""
     healthy = folder / HEALTHY
     (folder / LAST).unlink(missing_ok=True)
     if healthy.is_file():

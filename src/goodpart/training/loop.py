@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.optim import Optimizer
 
-from goodpart.errors import TrainingError
+from goodpart.errors import RecipeError, TrainingError
 from goodpart.progress import Progress, silent
 from goodpart.training.checkpoint import load_checkpoint, read_position, save_checkpoint
 from goodpart.training.curves import LiveCurves
@@ -108,6 +110,46 @@ def choose_precision(wanted: Precision) -> str:
     return "bf16-mixed" if supported or torch.cuda.is_available() else "32-true"
 
 
+def start(
+    precision: Precision = "auto",
+    *,
+    accelerator: str = "auto",
+    devices: int | Literal["auto"] = 1,
+) -> Fabric:
+    """What a training runs on; with several devices, one process for each of them begins here.
+
+    Further processes run the program from its beginning, as Lightning starts them (or torchrun
+    has started them all): each comes to this call with the same task and the same data. A program
+    lets those whose ``global_rank`` is not 0 end after :func:`train`; they write nothing.
+
+    Parameters
+    ----------
+    precision : "auto", "32-true" or "bf16-mixed"
+    accelerator : str
+        As Fabric calls it: ``"cpu"``, ``"cuda"``; auto: a GPU where there is one.
+    devices : int or "auto"
+        How many; auto: all there are.
+
+    Raises
+    ------
+    RecipeError
+        There are no such devices.
+    """
+    # What precision is used is told in the outcome; Fabric would print it for each network.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    chosen: Any = choose_precision(precision)
+    strategy = "auto" if devices == 1 else "ddp"
+    try:
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, strategy=strategy, precision=chosen
+        )
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise RecipeError(f"accelerator={accelerator}, devices={devices}: {text}") from None
+    fabric.launch()
+    return fabric
+
+
 def train(
     task: Task,
     schedule: Schedule,
@@ -118,6 +160,7 @@ def train(
     stage: str = "epoch",
     progress: Progress | None = None,
     accelerator: str = "auto",
+    fabric: Fabric | None = None,
 ) -> Outcome:
     """Train a task; interrupted, the same call goes on from the last finished epoch.
 
@@ -137,20 +180,19 @@ def train(
     progress : callable, optional
         Told ``"<stage> 3/30 loss 0.0123"`` with steps done and in total.
     accelerator : str
-        As Fabric calls it: ``"cpu"``, ``"cuda"``; auto: a GPU where there is one.
+        See :func:`start`.
+    fabric : Fabric, optional
+        What :func:`start` gave, for several devices; by default one device is taken.
 
     Raises
     ------
     TrainingError
         The loss is not a finite number.
     """
-    # What precision is used is told in the outcome; Fabric would print it for each network.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    precision = choose_precision(schedule.precision)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    fabric = fabric or start(schedule.precision, accelerator=accelerator)
     modules, optimizers = dict(task.modules), dict(task.optimizers)
     loop = _Loop(task, schedule, fabric, folder, belongs_to, seed, stage, progress or silent)
-    loop.outcome.precision = precision
+    loop.outcome.precision = choose_precision(schedule.precision)
     with torch.random.fork_rng():
         loop.run(modules, optimizers)
     for module in modules.values():
@@ -186,25 +228,39 @@ class _Loop:
         # Before resuming: a checkpoint holds the rates as they were scaled at its step.
         self.rates = {k: [g["lr"] for g in o.param_groups] for k, o in optimizers.items()}
         self._resume()
-        self.task.modules = {k: self.fabric.setup_module(m) for k, m in modules.items()}
+        self.task.modules = {k: self._set_up(m) for k, m in modules.items()}
         self.task.optimizers = {k: self.fabric.setup_optimizers(o) for k, o in optimizers.items()}  # type: ignore[misc]
         self.begin = time.perf_counter() - self.outcome.seconds
         if not self.finished:
-            with LiveCurves(self.folder / "tensorboard", self.outcome.history) as curves:
+            with self._curves() as curves:
                 for epoch in range(len(self.outcome.history) + 1, self.schedule.epochs + 1):
                     row = self._epoch(epoch)
-                    curves.add(row)
+                    if curves is not None:
+                        curves.add(row)
                     if self._conclude(epoch, row):
                         break
         if self.schedule.keep == "best" and (self.folder / BEST).is_file():
             load_checkpoint(self.folder / BEST, modules)
 
+    def _set_up(self, module: nn.Module) -> nn.Module:
+        """On the device, and together with the other processes where there is anything to learn."""
+        if any(weight.requires_grad for weight in module.parameters()):
+            return self.fabric.setup_module(module)
+        return self.fabric.to_device(module)
+
+    def _curves(self) -> AbstractContextManager[LiveCurves | None]:
+        """The first process alone writes."""
+        if not self.fabric.is_global_zero:
+            return nullcontext()
+        return LiveCurves(self.folder / "tensorboard", self.outcome.history)
+
     def _resume(self) -> None:
         position = read_position(self.folder / LAST, belongs_to=self.belongs_to)
         if position is None:
             # Whatever lies here belongs to another training: a later resume must not take it.
-            (self.folder / LAST).unlink(missing_ok=True)
-            (self.folder / BEST).unlink(missing_ok=True)
+            if self.fabric.is_global_zero:
+                (self.folder / LAST).unlink(missing_ok=True)
+                (self.folder / BEST).unlink(missing_ok=True)
             return
         load_checkpoint(self.folder / LAST, self.modules, self.optimizers)
         self.outcome.history = position["history"]
@@ -216,7 +272,10 @@ class _Loop:
         self.finished = position["finished"]
 
     def _epoch(self, epoch: int) -> dict[str, float]:
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
+        # Each process has noise of its own; the order of the images is common to all.
+        rank = [self.fabric.global_rank] if self.fabric.global_rank else []
+        entropy = np.random.SeedSequence([self.seed, epoch, *rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
         rng = np.random.default_rng([self.seed, epoch])
         per_epoch = self.task.steps_per_epoch
         total = per_epoch * self.schedule.epochs
@@ -280,6 +339,8 @@ class _Loop:
             "stopped": outcome.stopped,
             "finished": self.finished,
         }
+        if not self.fabric.is_global_zero:
+            return self.finished
         if better and schedule.keep == "best":
             save_checkpoint(
                 self.folder / BEST, self.modules, {}, position, belongs_to=self.belongs_to
@@ -291,7 +352,11 @@ class _Loop:
 
     def _out_of_time(self) -> bool:
         budget = self.schedule.max_minutes
-        return budget is not None and time.perf_counter() - self.begin >= budget * 60
+        if budget is None:
+            return False
+        over = time.perf_counter() - self.begin >= budget * 60
+        # Processes that do not agree would wait for each other for ever.
+        return self.fabric.broadcast(over) if self.fabric.world_size > 1 else over
 
 
 def rate_factor(step: int, total: int, rate: str, warmup: int) -> float:
