@@ -82,13 +82,16 @@ def measure(
     """
     grey = grey_of(pixels)
     counted = None if mask is None else mask.astype(np.uint8)
-    mean, deviation = cv2.meanStdDev(grey, mask=counted)
-    white = cv2.inRange(grey, _WHITE, 255)
+    levels = np.arange(256)
+    # One pass for what depends on grey levels alone.
+    shares = cv2.calcHist([grey], [0], counted, [256], [0, 256]).ravel().astype(np.float64)
+    shares /= max(1.0, shares.sum())
+    mean = float(shares @ levels)
     sharp = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S), mask=counted)[1]
     values = {
-        "brightness": float(mean[0, 0]),
-        "contrast": float(deviation[0, 0]),
-        "saturation": float(cv2.mean(white, mask=counted)[0]) / 255,
+        "brightness": mean,
+        "contrast": float(np.sqrt(shares @ np.square(levels - mean))),
+        "saturation": float(shares[_WHITE:].sum()),
         "focus": float(np.log10(float(sharp[0, 0]) ** 2 + 1e-2)),
     }
     if edges is not None:
