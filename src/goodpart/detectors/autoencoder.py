@@ -35,7 +35,6 @@ from goodpart.detectors.autoencoder_presets import (
     configure,
     setting_names,
 )
-from goodpart.detectors.autoencoder_residual import Normal
 from goodpart.detectors.autoencoder_scores import (
     WRAPPED_LIMIT,
     variance_score,
@@ -169,20 +168,25 @@ class Autoencoder(Detector):
         self.files_ = [one.onnx for one in trained]
         self.layers_ = trained[0].layers
         self.artifacts_ = {name: data for one in trained for name, data in one.curves.items()}
-        self.members_ = [Member(one.onnx, made) for one in trained]
+        self.members_ = [self._member(one.onnx) for one in trained]
         self.trainings_ = [_summary(one) for one in trained]
         self.warnings_ = []
         self.held_out_ = [
             held_out
             for member, held in zip(self.members_, splits.held_out, strict=True)
-            for held_out in member.calibrate(prepared, held, turns=self.turns_, progress=progress)
+            for held_out in member.calibrate(
+                prepared, held, sources, turns=self.turns_, progress=progress
+            )
         ]
         self.held_out_.sort(key=lambda held: held.index)
         self._look_for_collapse(prepared, splits)
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
-        """See :meth:`Detector.raw_maps`; maps have the size that the network sees."""
+        """See :meth:`Detector.raw_maps`.
+
+        For the seed maps have the size that the network sees, for ``restore`` a quarter of it.
+        """
         self._check_fitted("members_")
         maps = []
         for image in images:
@@ -235,10 +239,12 @@ class Autoencoder(Detector):
             for index, weights in enumerate(self.weights_)
             for name, values in weights.items()
         }
-        for index, member in enumerate(self.members_):
-            if member.normal is not None:
-                arrays[f"normal_{index}/mean"] = member.normal.mean
-                arrays[f"normal_{index}/deviation"] = member.normal.deviation
+        compared = []
+        if self.configuration().network == "restore":
+            for index, member in enumerate(self.members_):
+                compared.append(member.gaussians.moments.count)
+                for name, values in member.gaussians.arrays().items():
+                    arrays[f"cells_{index}/{name}"] = values
         if self.mask_ is not None:
             arrays["mask"] = self.mask_
         return State(
@@ -251,6 +257,7 @@ class Autoencoder(Detector):
                 "layers": self.layers_,
                 "parameters": sum(layer["parameters"] for layer in self.layers_),
                 "trainings": self.trainings_,
+                "compared": compared,
             },
         )
 
@@ -266,15 +273,12 @@ class Autoencoder(Detector):
             self.mask_ = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
             self.weights_, self.members_ = [], []
             for index, data in enumerate(self.files_):
-                own = f"network_{index}/"
-                self.weights_.append(
-                    {k.removeprefix(own): v for k, v in arrays.items() if k.startswith(own)}
-                )
-                normal = None
+                self.weights_.append(_below(f"network_{index}/", arrays))
+                member = self._member(data)
                 if made.network == "restore":
-                    stem = f"normal_{index}/"
-                    normal = Normal(arrays[f"{stem}mean"], arrays[f"{stem}deviation"])
-                self.members_.append(Member(data, made, normal, self.engine))
+                    learned = _below(f"cells_{index}/", arrays)
+                    member.gaussians.restore(learned, int(values["compared"][index]))
+                self.members_.append(member)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the autoencoder's state is incomplete: {error!r}") from None
         return self
@@ -319,6 +323,9 @@ class Autoencoder(Detector):
             )
         ]
 
+    def _member(self, onnx: bytes) -> Member:
+        return Member(onnx, self.configuration(), self.shape_, self.mask_, self.engine)
+
     def _look_for_collapse(self, prepared: list[NDArray[Any]], splits: Splits) -> None:
         from goodpart.training.collapse import compare
 
@@ -335,6 +342,11 @@ class Autoencoder(Detector):
         """The same in half the memory, since all of them are kept."""
         prepared = self._prepare(image)
         return prepared.astype(np.float16) if prepared.dtype == np.float32 else prepared
+
+
+def _below(folder: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, without that beginning."""
+    return {k.removeprefix(folder): v for k, v in arrays.items() if k.startswith(folder)}
 
 
 def _summary(trained: Trained) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.autoencoder_presets import Configuration
+from goodpart.detectors.autoencoder_presets import BLOCK, Configuration
 from goodpart.detectors.base import PartPixels
 from goodpart.errors import DataError, ImageError
 from goodpart.parts.dataset import folds, load_dataset
@@ -63,19 +63,23 @@ def split(sources: Sequence[str], made: Configuration) -> Splits:
     Raises
     ------
     DataError
-        Fewer than two sources.
+        Too few sources: to compare with takes two, or one for the seed, which compares each part
+        with itself alone.
     """
     count = len(set(sources))
-    if count < 2:
+    compared = 1 if made.network == "seed" else 2
+    needed = compared * 2 if made.networks > 1 else compared + 1
+    if count < needed:
         raise DataError(
-            "the autoencoder needs good images of at least two sources: "
-            "one to learn from, one to compare with"
+            f"the autoencoder needs good images of at least {needed} sources, some to learn from "
+            f"and some to compare with; there are {count}"
         )
     if made.networks > 1:
-        return _crossed(sources, min(made.networks, count), stop=made.patience is not None)
+        networks = min(made.networks, count // compared)
+        return _crossed(sources, networks, stop=made.patience is not None)
     fold_of = folds(sources, min(10, count))
-    held_folds = {0, 1} if count >= 10 else {0}
-    stops = count > 2 and (len(sources) >= ENOUGH_FOR_THREE or made.patience is not None)
+    held_folds = {0, 1} if count >= 10 else set(range(compared))
+    stops = count > needed and (len(sources) >= ENOUGH_FOR_THREE or made.patience is not None)
     stop_folds = {len(held_folds)} if stops else set()
     held = [i for i, fold in enumerate(fold_of) if fold in held_folds]
     watched = [i for i, fold in enumerate(fold_of) if fold in stop_folds] or held[:WATCHED]
@@ -106,7 +110,7 @@ def common_shape(image: PartPixels, made: Configuration) -> Shape:
     if made.network == "seed":
         return (1, made.size, made.size)
     height, width = image.shape[:2]
-    multiple = 4 * 2 ** (len(made.widths) - 1)
+    multiple = BLOCK * 2 ** (len(made.widths) - 1)
     scale = made.size / max(height, width)
     sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (height, width)]
     return (1 if image.ndim == 2 else 3, sides[0], sides[1])

@@ -1,4 +1,4 @@
-"""One trained network of the autoencoder at work: restoring, mapping, calibrating."""
+"""One trained network of the autoencoder at work: restoring, comparing, calibrating."""
 
 from __future__ import annotations
 
@@ -8,39 +8,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.autoencoder_presets import Configuration
-from goodpart.detectors.autoencoder_residual import Moments, Normal, features
+from goodpart.detectors.autoencoder_data import Shape
+from goodpart.detectors.autoencoder_presets import BLOCK, COMPARED, Configuration
 from goodpart.detectors.autoencoder_scores import heatmap, wrapped_heatmap
 from goodpart.detectors.base import HeldOut
+from goodpart.detectors.cell_gaussians import CellGaussians
+from goodpart.detectors.deviation import by_size
 from goodpart.detectors.engine import EngineName, Network
-from goodpart.progress import Progress, track
+from goodpart.detectors.features import FeatureStore, cell_mask
+from goodpart.parts.augment import ROTATIONS, rotate
+from goodpart.progress import Progress, silent, track
 
 Floats = NDArray[np.float32]
 
 
 class Member:
-    """A network in onnxruntime, and what good parts look like to it.
+    """A network in onnxruntime, and how good parts differ from what it makes of them.
 
     Parameters
     ----------
     onnx : bytes
     made : Configuration
-    normal : Normal, optional
-        Of the preset ``restore``; filled by :meth:`calibrate`.
+    shape : (int, int, int)
+        Channels, height, width of the network's input.
+    mask : ndarray of bool, (height, width), optional
+        True where pixels count.
     engine : str
         What runs the network.
+
+    Attributes
+    ----------
+    gaussians : CellGaussians
+        Of the preset ``restore``: learned by :meth:`calibrate`, or restored by the owner.
     """
 
     def __init__(
         self,
         onnx: bytes,
         made: Configuration,
-        normal: Normal | None = None,
+        shape: Shape,
+        mask: NDArray[np.bool_] | None,
         engine: EngineName = "onnxruntime",
     ) -> None:
         self._network = Network(onnx, engine=engine)
         self._made = made
-        self.normal = normal
+        self.grid = (shape[1] // BLOCK, shape[2] // BLOCK)
+        self.channels = sum(made.widths[:COMPARED])
+        self.gaussians = CellGaussians(self.grid, self.channels, cell_mask(mask, self.grid))
 
     def restored(self, prepared: NDArray[Any]) -> Floats:
         """What the network makes of a prepared part.
@@ -57,27 +71,38 @@ class Member:
         """
         return self._network(self._given(prepared)[None])[0][0]
 
+    def __call__(self, prepared: NDArray[Any]) -> Floats:
+        """How differently the encoder sees a part and its restored version.
+
+        Returns
+        -------
+        ndarray of float32, (rows, columns, channels)
+            Not negative; see :class:`goodpart.detectors.autoencoder_networks.Comparison`.
+        """
+        differences = self._network(self._given(prepared)[None])[1][0]
+        return np.ascontiguousarray(differences.transpose(1, 2, 0))
+
     def score_map(self, prepared: NDArray[Any]) -> Floats:
-        """float32 (H, W): grey levels for the seed, deviations from normal for ``restore``."""
+        """float32: grey levels (H, W) for the seed, deviations (rows, columns) for ``restore``."""
         if self._made.network == "seed":
             image = np.rint(prepared[..., 0]).astype(np.uint8)
             draw = wrapped_heatmap if self._made.scoring == "wrapped" else heatmap
             return draw(image, self.restored(prepared)[0])
-        assert self.normal is not None
-        return self.normal.score_map(self._features(prepared))
+        return self.gaussians.score_map(self(prepared))
 
     def calibrate(
         self,
         parts: Sequence[NDArray[Any]],
         held: Sequence[int],
+        sources: Sequence[str],
         *,
         turns: bool,
         progress: Progress | None = None,
     ) -> list[HeldOut]:
         """Maps of parts that the network did not learn from.
 
-        For ``restore`` these parts also say what is normal; each is then compared with the
-        others alone. A single part has nothing to be compared with and gives no map.
+        For ``restore`` these parts also say what is normal; each is then compared with those of
+        other sources alone.
 
         Parameters
         ----------
@@ -85,27 +110,26 @@ class Member:
             All prepared parts.
         held : sequence of int
             Which of them are held out.
+        sources : sequence of str
+            Of all parts.
         turns : bool
-            See :meth:`goodpart.detectors.autoencoder_residual.Moments.normal`.
+            The parts lie in any orientation: each also counts at its quarter turns, which says
+            more about every place.
         progress : callable, optional
         """
         if self._made.network == "seed":
             listed = track(held, "calibrating", len(held), progress)
             return [HeldOut(index, self.score_map(parts[index])) for index in listed]
-        moments: Moments | None = None
-        for index in track(held, "comparing", len(held), progress):
-            stack = self._features(parts[index])
-            moments = moments or Moments.empty(stack.shape)
-            moments.add(stack)
-        assert moments is not None
-        self.normal = moments.normal(turns=turns)
-        found: list[HeldOut] = []
-        for index in track(held, "calibrating", len(held), progress):
-            if len(held) > 1:
-                stack = self._features(parts[index])
-                normal = moments.without(stack).normal(turns=turns)
-                found.append(HeldOut(index, normal.score_map(stack)))
-        return found
+        shown = ROTATIONS if turns else (0,)
+        turned = [rotate(parts[index], turn) for turn in shown for index in held]
+        store = FeatureStore(self, turned, progress)
+        try:
+            members = by_size([sources[index] for _ in shown for index in held])
+            found = self.gaussians.fit(store, members, progress or silent)
+        finally:
+            store.close()
+        upright = found[: len(held)]
+        return [HeldOut(held[one.index], one.raw_map) for one in upright]
 
     def pairs(
         self, parts: Sequence[NDArray[Any]], held: Sequence[int]
@@ -113,9 +137,6 @@ class Member:
         """Input and output for each of these parts, in the same unit."""
         for index in held:
             yield self._given(parts[index]), self.restored(parts[index])
-
-    def _features(self, prepared: NDArray[Any]) -> Floats:
-        return features(self._given(prepared), self.restored(prepared))
 
     def _given(self, prepared: NDArray[Any]) -> Floats:
         """As the network takes it: (C, H, W); the seed's bytes as 0..1."""

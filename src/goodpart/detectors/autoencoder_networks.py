@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from goodpart.detectors.autoencoder_presets import BLOCK, COMPARED
 from goodpart.errors import ModelError
 
 Layer = dict[str, Any]
@@ -162,11 +163,9 @@ class Restorer(nn.Module):
     of ``4 * 2 ** (len(widths) - 1)``. Output likewise.
     """
 
-    BLOCK = 4
-
     def __init__(self, channels: int, widths: Sequence[int], skips: Sequence[int]) -> None:
         super().__init__()
-        cells = self.BLOCK**2
+        cells = BLOCK**2
         self.stem = nn.Conv2d(channels * cells, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList([_Residual(width) for width in widths])
         self.down = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths)])
@@ -179,20 +178,60 @@ class Restorer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        x = self.stem(functional.pixel_unshuffle(x, self.BLOCK))
-        features = []
-        for level, block in enumerate(self.encoder):
-            x = block(x)
-            features.append(x)
-            if level < len(self.down):
-                x = self.down[level](x)
-        x = self.decoder[-1](x)
+        return self.decode(self.encode(x, len(self.encoder)))
+
+    def encode(self, x: Tensor, count: int) -> list[Tensor]:
+        """The encoder's features on the first ``count`` levels."""
+        x = self.stem(functional.pixel_unshuffle(x, BLOCK))
+        features = [self.encoder[0](x)]
+        for level in range(1, count):
+            features.append(self.encoder[level](self.down[level - 1](features[-1])))
+        return features
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The restored part from the features on all levels."""
+        x = self.decoder[-1](features[-1])
         for level in reversed(range(len(self.up))):
             x = functional.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
             if str(level) in self.skip:
                 x = x + self.skip[str(level)](features[level])
             x = self.decoder[level](x)
-        return functional.pixel_shuffle(self.head(x), self.BLOCK)
+        return functional.pixel_shuffle(self.head(x), BLOCK)
+
+
+class Comparison(nn.Module):
+    """A trained :class:`Restorer` as it is used: restores, and compares what its encoder sees.
+
+    Grey levels of the two images differ at every sharp edge. The encoder's features, which had to
+    tell content from corruption, differ less there and more at defects.
+
+    Parameters
+    ----------
+    network : Restorer
+
+    Notes
+    -----
+    Input as the network's. Two outputs: the restored part, and absolute differences of features
+    (N, ``compared_channels``, H / 4, W / 4), averaged over 3×3 cells.
+    """
+
+    def __init__(self, network: Restorer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        features = self.network.encode(x, len(self.network.encoder))
+        restored = self.network.decode(features)
+        expected = self.network.encode(restored, COMPARED)
+        apart = [(a - b).abs() for a, b in zip(features, expected, strict=False)]
+        grid = apart[0].shape[2:]
+        apart = [
+            functional.interpolate(one, size=grid, mode="bilinear") if level else one
+            for level, one in enumerate(apart)
+        ]
+        cells = torch.cat(apart, dim=1)
+        return restored, functional.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
 
 
 def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
@@ -242,10 +281,14 @@ def export_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     Parameters
     ----------
     network : Module
+        A :class:`Restorer` is written as its :class:`Comparison`.
     shape : (int, int, int)
         Channels, height, width of the input.
     """
     buffer = io.BytesIO()
+    outputs = ["output"]
+    if isinstance(network, Restorer):
+        network, outputs = Comparison(network), ["output", "differences"]
     network = network.eval()
     with warnings.catch_warnings():
         # The tracing exporter is deprecated, not gone; it needs no further package.
@@ -255,8 +298,8 @@ def export_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
             (torch.zeros(1, *shape),),
             buffer,  # type: ignore[arg-type]
             input_names=["image"],
-            output_names=["output"],
-            dynamic_axes={"image": {0: "n"}, "output": {0: "n"}},
+            output_names=outputs,
+            dynamic_axes={name: {0: "n"} for name in ["image", *outputs]},
             opset_version=17,
             dynamo=False,
         )

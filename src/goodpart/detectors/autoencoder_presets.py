@@ -9,6 +9,12 @@ PresetName = Literal["restore", "seed"]
 Augment = Literal["none", "rotations", "auto"]
 Scoring = Literal["peak", "variance", "wrapped"]
 
+# Side in pixels of what one cell of the restoring network's finest grid covers.
+BLOCK = 4
+# Of this many levels, from the finest, encoder features of a part and its restored version are
+# compared.
+COMPARED = 2
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -134,12 +140,12 @@ def setting_names() -> list[str]:
 
 
 def _check(made: Configuration) -> None:
-    multiple = 24 if made.network == "seed" else 4 * 2 ** (len(made.widths) - 1)
+    multiple = 24 if made.network == "seed" else BLOCK * 2 ** (len(made.widths) - 1)
     if made.size < multiple or made.size % multiple:
         raise ValueError(f"size={made.size}: must be a multiple of {multiple} for this network")
     if made.network == "restore":
-        if not made.widths or any(width < 8 or width % 8 for width in made.widths):
-            raise ValueError("widths must be multiples of 8")
+        if len(made.widths) < COMPARED or any(width < 8 or width % 8 for width in made.widths):
+            raise ValueError(f"widths must be at least {COMPARED} multiples of 8")
         if any(not 0 <= level < len(made.widths) - 1 for level in made.skips):
             raise ValueError(f"skips must lie between 0 and {len(made.widths) - 2}")
         if made.variational:
