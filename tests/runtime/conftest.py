@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.outputs.conftest import receiver as receiver
 
 import goodpart
 from goodpart.model import Model

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.outputs.conftest import Receiver
 from tests.runtime.conftest import Running, encoded, part_pixels
 
 import goodpart
@@ -198,6 +199,31 @@ def test_a_tray_gives_a_record_and_a_folder_for_each_pocket(
     records = line.records()
     assert [r.inspection.pocket for r in records] == ["L", "R", None]
     assert len({r.arrival for r in records}) == 2
+
+
+def test_record_file_and_message_say_the_same_and_a_slow_receiver_delays_nothing(
+    run: Run, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.delay = threading.Event()
+    (tmp_path / "key").write_text("secret")
+    webhook = {"url": receiver.url, "secret": {"file": tmp_path / "key"}}
+    line = run(outputs={"webhook": webhook})
+    images = {"good": encoded(1), "bad": encoded(2, defect=True), "half": encoded(3)[:-50]}
+    for name, data in images.items():
+        line.drop(f"{name}.png", data)
+    line.finished(3)
+    assert receiver.requests == []
+    receiver.delay.set()
+    line.until(lambda: len(receiver.requests) == 3)
+    line.stop()
+    records = {r.inspection.id: r.inspection for r in line.records()}
+    messages = [(headers, json.loads(body)) for headers, body in receiver.requests]
+    assert {headers["Idempotency-Key"] for headers, _ in messages} == set(records)
+    for headers, told in messages:
+        inspection = records[headers["Idempotency-Key"]]
+        assert told["verdict"] == inspection.verdict
+        text = (line.results / inspection.part / "result.txt").read_text()
+        assert verdict_of(text) == inspection.verdict
 
 
 def test_images_that_queue_up_share_runs_of_the_detector(
