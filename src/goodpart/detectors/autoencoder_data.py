@@ -139,7 +139,8 @@ def prepare(
         grey: Any = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         small = resize_part(np.asarray(grey), shape[1:])
         return np.rint(small).astype(np.uint8)[..., None]
-    return normalise(resize_part(image, shape[1:]), mask)[0]
+    # Resized in float32: an exported network, which has no bytes to round to, does the same.
+    return normalise(resize_part(image.astype(np.float32), shape[1:]), mask)[0]
 
 
 def normalise(
