@@ -3,7 +3,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +191,8 @@ def test_stopping_keeps_the_last_epoch_and_tells_how_to_go_on(
         (("--from", "nowhere"), "nowhere: not a generator folder"),
         (("--config", "missing.toml"), "missing.toml: cannot be read"),
         (("--count", "0"), "--count"),
+        (("--set", "devices=0"), "devices"),
+        (("--set", "accelerator=abacus"), "accelerator=abacus, devices=1: "),
     ],
 )
 def test_bad_input_is_one_line(
@@ -207,6 +212,51 @@ def test_bad_input_is_one_line(
     assert len([line for line in error if line.startswith("goodpart:")]) == 1
     assert message in error[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("few", "7 good training images that can be read; a generator needs at least 8"),
+        ("size", "odd.png: is 44x40 pixels but"),
+        ("colour", "odd.png in colour; a generator needs all images of one kind"),
+    ],
+)
+def test_images_that_cannot_teach_a_generator_are_one_line(
+    data: Path, tmp_path: Path, spoil: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(data / "train", spoiled / "train")
+    good = spoiled / "train" / "good"
+    if spoil == "few":
+        for path in sorted(good.iterdir())[7:]:
+            path.unlink()
+    else:
+        odd = np.zeros((40, 44) if spoil == "size" else (40, 40, 3), np.uint8)
+        odd[..., -1] = 200
+        cv2.imwrite(str(good / "odd.png"), odd)
+    assert run("synthesize", spoiled, tmp_path / "out", "--count", 2, *TINY) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("goodpart:")]
+    assert len(said) == 1 and message in said[0]
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator(data: Path, tmp_path: Path) -> None:
+    """Fabric starts the second with the same command, so the command has to be a process."""
+    command = [sys.executable, "-m", "goodpart", "synthesize", str(data), str(tmp_path / "out")]
+    command += ["--count", "4", "--set", "devices=2", "--set", "accelerator=cpu", *TINY, *LOOSE]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # Only the first process says and writes anything.
+    assert done.stdout.count("look at") + done.stderr.count("look at") == 1
+    summary = json.loads((tmp_path / "out" / "synthesis.json").read_text(encoding="utf-8"))
+    assert summary["counts"]["kept"] == 4 and summary["settings"]["devices"] == 2
+    assert summary["generator"]["training"]["processes"] == 2
+    assert not (tmp_path / "out.training").exists()
 
 
 def test_nothing_else_is_overwritten(

@@ -277,6 +277,7 @@ def train_generator(
             "stopped": outcome.stopped,
             "seconds": round(outcome.seconds, 1),
             "precision": outcome.precision,
+            "processes": fabric.world_size,
             "collapses": collapses,
             "torch": torch.__version__,
         },
