@@ -15,6 +15,8 @@ def commands(data: str) -> list[list[str]]:
         ["detectors.py", f"DATA={data}"],
         ["autoencoder_casting.py", f"DATA={data}"],
         ["align_gain.py", f"DATA={data}/casting"],
+        ["generators.py", f"DATA={data}/casting"],
+        ["synthesize_helps.py", f"DATA={data}/casting"],
         ["heatmap_loop.py"],
         ["prepare_trays.py"],
         ["watch_latency.py"],
