@@ -24,13 +24,17 @@ def test_good_new_parts_pass_and_defective_and_strange_ones_do_not(
     real: list[NDArray[np.uint8]], make: Make
 ) -> None:
     sources = [str(i) for i in range(len(real))]
-    gate = Gate(GateSettings(tolerance=1.5, farthest=1.5)).fit(real, sources)
-    fresh = list(make(12, 48, seed=9))
-    assert sum(j.kept for j in gate.judge(fresh)) >= 8
+    gate = Gate(GateSettings()).fit(real, sources)
+    fresh = list(make(40, 48, seed=9))
+    assert sum(j.kept for j in gate.judge(fresh)) >= 38
     scratched = [cv2.line(i.copy(), (12, 12), (30, 30), 255, 3) for i in fresh]
     assert all(j.verdict in (ANOMALOUS, FAR) for j in gate.judge(scratched))
     noise = np.random.default_rng(0).integers(0, 256, (2, 48, 48)).astype(np.uint8)
-    assert all(not j.kept for j in gate.judge(list(noise)))
+    blank = [np.full((48, 48), level, np.uint8) for level in (0, 128, 255)]
+    rows, columns = np.mgrid[:48, :48]
+    other = np.where((np.abs(rows - 24) < 12) & (np.abs(columns - 24) < 18), 160, 60)
+    strange = [*noise, *blank, other.astype(np.uint8)]
+    assert all(not j.kept for j in gate.judge(strange))
 
 
 def test_a_copy_is_rejected_and_names_what_it_copies(real: list[NDArray[np.uint8]]) -> None:
@@ -38,6 +42,23 @@ def test_a_copy_is_rejected_and_names_what_it_copies(real: list[NDArray[np.uint8
     judged = gate.judge([real[5], real[7]])
     assert [j.verdict for j in judged] == [COPY, COPY]
     assert [j.nearest for j in judged] == [5, 7]
+
+
+def test_a_blurred_or_brighter_copy_is_a_copy_too(real: list[NDArray[np.uint8]]) -> None:
+    gate = Gate(GateSettings(tolerance=1e9, farthest=1e9))
+    gate.fit(real, [str(i) for i in range(len(real))])
+    copies = [cv2.GaussianBlur(real[3], (0, 0), 0.4), cv2.convertScaleAbs(real[4], beta=6)]
+    assert [j.verdict for j in gate.judge(copies)] == [COPY, COPY]
+
+
+def test_what_does_not_count_is_not_judged(real: list[NDArray[np.uint8]]) -> None:
+    mask = np.ones((48, 48), np.bool_)
+    mask[:, 24:] = False
+    loose = GateSettings(farthest=1e9, copy_share=0)
+    gate = Gate(loose).fit(real, [str(i) for i in range(len(real))], mask=mask)
+    outside, inside = real[0].copy(), real[0].copy()
+    outside[20:26, 34:44] = inside[20:26, 4:14] = 255
+    assert [j.verdict for j in gate.judge([outside, inside])] == [KEPT, ANOMALOUS]
 
 
 def test_what_is_far_from_every_real_image_is_rejected(real: list[NDArray[np.uint8]]) -> None:

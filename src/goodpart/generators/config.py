@@ -39,7 +39,7 @@ class GateSettings(_Section):
     detector: str = "gaussian"
     detector_settings: dict[str, Any] = {}
     tolerance: float = Field(1.5, gt=0)
-    farthest: float = Field(1.2, gt=0)
+    farthest: float = Field(1.3, gt=0)
     copy_share: float = Field(0.5, ge=0, lt=1)
     draws: float = Field(20.0, ge=1)
 

@@ -116,7 +116,7 @@ class Gate:
         self.standard_ = Standard.of(vectors)
         self.real_ = self.standard_(vectors)
         own = distances(self.real_, self.real_)
-        self.coarse_ = _coarse(real)
+        self.coarse_ = _coarse(real, mask)
         coarse = distances(self.coarse_, self.coarse_)
         # Copies of one source are no measure of how far apart good parts are.
         names = np.asarray(sources)
@@ -136,7 +136,7 @@ class Gate:
         """Judge drawn images of the same size as the real ones."""
         vectors = self.standard_(self._describe(images))
         found = distances(vectors, self.real_) / self.scale_
-        coarse = distances(_coarse(images), self.coarse_).min(axis=1)
+        coarse = distances(_coarse(images, self.mask_), self.coarse_).min(axis=1)
         maps = self.detector_.raw_maps(images)
         judged = []
         for raw_map, row, vector, apart in zip(maps, found, vectors, coarse, strict=True):
@@ -154,11 +154,14 @@ class Gate:
         return FAR if distance > self.farthest_ else KEPT
 
 
-def _coarse(images: Sequence[PartPixels]) -> NDArray[np.float32]:
+def _coarse(images: Sequence[PartPixels], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
     """Vectors (N, 1024) of grey images of 32 × 32 without their mean, whatever the light."""
-    small = [
-        cv2.resize(grey_of(image), (COARSE, COARSE), interpolation=cv2.INTER_AREA)
-        for image in images
-    ]
+    size = (COARSE, COARSE)
+    small = [cv2.resize(grey_of(i), size, interpolation=cv2.INTER_AREA) for i in images]
     rows = np.stack(small).reshape(len(small), -1).astype(np.float32)
-    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
+    if mask is None:
+        return np.asarray(rows - rows.mean(axis=1, keepdims=True))
+    counts = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) == 255
+    inside = counts.ravel()
+    rows -= rows[:, inside].mean(axis=1, keepdims=True)
+    return np.asarray(rows * inside)

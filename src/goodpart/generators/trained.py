@@ -219,11 +219,7 @@ def train_generator(
     belongs_to = fingerprint(
         {
             "generator": generator.name,
-            "settings": {
-                k: v
-                for k, v in generator.settings().items()
-                if k not in ("max_minutes", "pictures")
-            },
+            "settings": {k: v for k, v in generator.settings().items() if k not in _FREE},
             "shape": asdict(shape),
             "networks": _structure(generator, shape),
             "images": hashlib.sha256(images.tobytes()).hexdigest(),
