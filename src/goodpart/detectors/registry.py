@@ -16,6 +16,7 @@ DETECTORS: dict[str, tuple[str, str]] = {
     "gaussian": ("goodpart.detectors.gaussian", "Gaussian"),
     "autoencoder": ("goodpart.detectors.autoencoder", "Autoencoder"),
     "memory": ("goodpart.detectors.memory", "Memory"),
+    "student": ("goodpart.detectors.student", "Student"),
     "variation": ("goodpart.detectors.variation", "Variation"),
 }
 

@@ -142,8 +142,7 @@ class ScoreGraph:
         ModelError
             It is written for operators that are too old.
         """
-        onnx = _onnx()
-        network = onnx.load_from_string(backbone.model_bytes)
+        network = _onnx().load_from_string(backbone.model_bytes)
         opsets = {entry.domain: entry.version for entry in network.opset_import}
         if set(opsets) - {"", "ai.onnx"} or opsets.get("", 0) < OLDEST_OPSET:
             raise ModelError(
@@ -151,13 +150,22 @@ class ScoreGraph:
                 f"later of ONNX's own operators, not {opsets}"
             )
         self._opset, self._ir_version = opsets[""], max(IR_VERSION, network.ir_version)
-        graph = onnx.compose.add_prefix(network, "backbone_").graph
+        return self.network(x, backbone.model_bytes, "backbone")
+
+    def network(self, x: str, content: bytes, name: str) -> dict[str, str]:
+        """The outputs of a network of one input, by name; its results are called after ``name``.
+
+        Its operators have to mean the same in the graph's opset: that of the backbone.
+        """
+        onnx = _onnx()
+        network = onnx.load_from_string(content)
+        graph = onnx.compose.add_prefix(network, f"{name}_").graph
         rename = {graph.input[0].name: x}
         for node in graph.node:
-            node.input[:] = [rename.get(name, name) for name in node.input]
+            node.input[:] = [rename.get(own, own) for own in node.input]
             self._nodes.append(node)
         self._constants += list(graph.initializer)
-        return {out.name: f"backbone_{out.name}" for out in backbone.outputs}
+        return {out.name: f"{name}_{out.name}" for out in network.graph.output}
 
     def finish(
         self, outputs: Mapping[str, tuple[str, list[int]]], facts: Mapping[str, str]
