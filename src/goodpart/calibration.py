@@ -22,6 +22,7 @@ from goodpart.decision.limits import calibrate, conformal_limit, smallest_rate
 from goodpart.decision.maps import resize_mask
 from goodpart.decision.metrics import Rate
 from goodpart.detectors import Detector
+from goodpart.detectors.engine_check import EngineCheck
 from goodpart.errors import DataError, TrainingError
 from goodpart.model import Model, change_manifest, read_manifest
 from goodpart.parts.dataset import image_files, is_good_name, load_dataset
@@ -280,9 +281,18 @@ def write_limits(
     """Set the limits of a model folder again; only its manifest changes, all or nothing.
 
     See :func:`set_again`.
+
+    Raises
+    ------
+    ModelError
+        The model judges on a fast engine, on which a training image would get another verdict.
     """
     limits, new = set_again(story, wish, why=why, own=own)
-    recipe = {**read_manifest(folder)["recipe"], "limits": wish.model_dump(mode="json")}
+    manifest = read_manifest(folder)
+    check = EngineCheck.of(manifest["provenance"])
+    if check is not None:
+        check.require(limits)
+    recipe = {**manifest["recipe"], "limits": wish.model_dump(mode="json")}
     change_manifest(
         folder, limits={"ok": limits.ok, "ng": limits.ng}, calibration=new, recipe=recipe
     )

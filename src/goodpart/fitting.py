@@ -20,6 +20,8 @@ from goodpart.calibration import defect_files, score_defects, set_again, set_lim
 from goodpart.decision.pictures import png_bytes
 from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.auto import AUTO, choose_detector, explain
+from goodpart.detectors.engine import FAST_ENGINES, EngineName
+from goodpart.detectors.engine_check import ENTRY, compare_engines
 from goodpart.detectors.registry import DEFAULT
 from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError, ImageError
@@ -332,6 +334,7 @@ def fit(
     drop_outliers: bool = False,
     defects: str | Path | None = None,
     generated: str | Path | None = None,
+    engine: EngineName = "onnxruntime",
     workdir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -355,6 +358,10 @@ def fit(
     generated : path, optional
         Folder that ``synthesize`` wrote: its images are learned from as well. The recipe and the
         limits come from real images alone.
+    engine : "onnxruntime", "openvino" or "openvino-bf16"
+        What computes held-out scores, and judges later. A fast one is given up for onnxruntime,
+        with a warning, where it changes a training image's verdict: see
+        :mod:`goodpart.detectors.engine_check`.
     workdir : path, optional
         Where a long training keeps checkpoints; interrupted, it goes on from there.
     progress : callable, optional
@@ -379,7 +386,8 @@ def fit(
     begin = time.perf_counter()
     images = gather(data)
     total = len(images.sources)
-    recipe, road_state = complete_recipe(recipe or Recipe(), images, progress)
+    given = recipe or Recipe()
+    recipe, road_state = complete_recipe(given, images, progress)
     if generated is not None:
         add_generated(images, generated, recipe, progress)
     chosen = detector or recipe.detector.name
@@ -396,7 +404,13 @@ def fit(
         )
         told = {"trials": [trial.to_dict() for trial in trials], "why": explain(chosen, trials)}
         choice = {"choice": told}
-    learner = behind_view(create_detector(chosen, merged), recipe)
+
+    def new_learner(engine: EngineName = engine) -> Detector:
+        created = create_detector(chosen, merged)
+        created.engine = engine
+        return behind_view(created, recipe)
+
+    learner = new_learner()
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
     if generated is not None and images.generated.isdisjoint(names):
@@ -417,7 +431,7 @@ def fit(
         parts = parts.without(out)
         names = [name for index, name in enumerate(names) if index not in out]
         groups = [group for index, group in enumerate(groups) if index not in out]
-        learner = behind_view(create_detector(chosen, merged), recipe).fit(
+        learner = new_learner().fit(
             parts,
             groups=groups,
             mask=mask,
@@ -454,6 +468,28 @@ def fit(
     )
     if recipe.limits.escape is not None:
         _limit_escapes(model, data, defects, progress)
+    if engine in FAST_ENGINES:
+        exact = new_learner("onnxruntime").restore(learner.state())
+        check = compare_engines(learner, exact, parts, names, parts.mask_of, progress)
+        model.provenance[ENTRY] = check.to_dict(model.limits)
+        differing = check.differing(model.limits)
+        if differing:
+            safe = fit(
+                data,
+                detector=chosen,
+                recipe=given,
+                settings=settings,
+                drop_outliers=drop_outliers,
+                defects=defects,
+                generated=generated,
+                progress=progress,
+            )
+            safe.provenance["warnings"].append(
+                f"{engine} is not taken: it judges {len(differing)} of {len(parts)} training "
+                f"images differently, {differing[0]} among them; scores differ by up to "
+                f"{check.deviation(model.limits):.2%} of the limit"
+            )
+            return safe
     model.provenance["seconds"] = round(time.perf_counter() - begin, 2)
     return model
 

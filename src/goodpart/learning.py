@@ -19,6 +19,7 @@ from typing import Any
 
 from goodpart.calibration import OWN, defect_files, score_defects, set_again
 from goodpart.decision import Inspection, Verdict
+from goodpart.detectors.engine_check import EngineCheck
 from goodpart.errors import DataError, TrainingError
 from goodpart.fitting import fingerprint
 from goodpart.model import Model, Prepared
@@ -112,6 +113,12 @@ def learn(
     TrainingError
         The detector cannot learn more images.
     """
+    check = EngineCheck.of(model.provenance)
+    if check is not None:
+        raise TrainingError(
+            f"this model's limits were checked on {check.name} with the images of its training: "
+            "train it again with all of them"
+        )
     wish = model.recipe.limits
     if wish.escape is not None and defects is None:
         raise DataError(

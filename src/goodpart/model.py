@@ -25,6 +25,7 @@ from goodpart.decision.judge import judge
 from goodpart.decision.pictures import HeatScale, heat_scale
 from goodpart.detectors import Detector, State, create_detector
 from goodpart.detectors.engine import EngineName
+from goodpart.detectors.engine_check import engine_for
 from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
 from goodpart.parts.read import Source, SourceImage, read_image
@@ -321,20 +322,22 @@ class Model:
         _write_synced(folder / MANIFEST, _manifest_bytes(manifest))
 
 
-def load(path: str | Path, *, engine: EngineName = "onnxruntime") -> Model:
+def load(path: str | Path, *, engine: EngineName | None = None) -> Model:
     """Load a model folder.
 
     Parameters
     ----------
     path : path
-    engine : "onnxruntime" or "openvino"
-        What runs networks; both compute in fp32 and agree to 1e-3 of a score. The number of
-        threads is set by ``GOODPART_THREADS``, see :mod:`goodpart.detectors.engine`.
+    engine : "onnxruntime", "openvino" or "openvino-bf16", optional
+        What runs networks, by default what the limits were set on. The first two compute in fp32
+        and agree to 1e-3 of a score; see :mod:`goodpart.detectors.engine_check` for the last. The
+        number of threads is set by ``GOODPART_THREADS``, see :mod:`goodpart.detectors.engine`.
 
     Raises
     ------
     ModelError
-        Missing, of a newer format, changed since it was written, or incomplete.
+        Missing, of a newer format, changed since it was written, or incomplete; or a fast engine
+        that its limits were not set on.
     """
     from safetensors.numpy import load as load_arrays
 
@@ -351,12 +354,13 @@ def load(path: str | Path, *, engine: EngineName = "onnxruntime") -> Model:
         )
         recipe = parse_recipe(manifest["recipe"], where=str(folder / MANIFEST))
         detector = create_detector(entry["name"], entry["settings"])
-        detector.engine = engine
+        limits = Limits(**manifest["limits"])
+        detector.engine = engine_for(engine, manifest["provenance"], limits, str(folder))
         detector = behind_view(detector, recipe).restore(state)
         return Model(
             recipe=recipe,
             detector=detector,
-            limits=Limits(**manifest["limits"]),
+            limits=limits,
             level=float(manifest["level"]),
             calibration=manifest["calibration"],
             provenance=manifest["provenance"],

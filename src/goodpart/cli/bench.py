@@ -24,8 +24,9 @@ def command(
     data: Annotated[Path, typer.Argument(help="Data folder, folder of images, or one image.")],
     count: Annotated[int, typer.Option("--count", min=1, help="Inspections to time.")] = 200,
     engine: Annotated[
-        str, typer.Option("--engine", help="onnxruntime or openvino, both in fp32.")
-    ] = "onnxruntime",
+        str | None,
+        typer.Option("--engine", help="onnxruntime, openvino (both fp32) or openvino-bf16."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the answer as JSON (alone: to stdout).")
     ] = None,
@@ -39,7 +40,7 @@ def command(
     """
     from goodpart.model import load
 
-    loaded = load(model, engine=engine_name(engine))
+    loaded = load(model, engine=engine_name(engine) if engine else None)
     files = _files(data)
     contents = [path.read_bytes() for path in files]
     with progress_bar() as progress:

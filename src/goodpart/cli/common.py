@@ -86,18 +86,19 @@ def parse_rate(text: str) -> float:
 
 
 def engine_name(text: str) -> EngineName:
-    """What ``--engine`` takes.
+    """What ``--engine`` takes: ``onnxruntime``, ``openvino`` or ``openvino-bf16``.
 
     Raises
     ------
     GoodpartError
         There is no such engine.
     """
-    if text == "onnxruntime":
-        return "onnxruntime"
-    if text == "openvino":
-        return "openvino"
-    raise GoodpartError(f"--engine {text}: there are onnxruntime and openvino")
+    from goodpart.detectors.engine import ENGINES
+
+    for name in ENGINES:
+        if text == name:
+            return name
+    raise GoodpartError(f"--engine {text}: there are {', '.join(ENGINES)}")
 
 
 def expand_images(images: list[Path]) -> list[Path]:

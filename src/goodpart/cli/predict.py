@@ -25,8 +25,9 @@ def command(
         str, typer.Option("--cmap", help="Colour map: Reds, Blues, Greys, inferno, viridis, ...")
     ] = "Reds",
     engine: Annotated[
-        str, typer.Option("--engine", help="onnxruntime or openvino, both in fp32.")
-    ] = "onnxruntime",
+        str | None,
+        typer.Option("--engine", help="onnxruntime, openvino (both fp32) or openvino-bf16."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the answer as JSON (alone: to stdout).")
@@ -47,7 +48,7 @@ def command(
     color_table(cmap)
     files = expand_images(images)
     folders = _folders(files, out, force=force)
-    loaded = load(model, engine=engine_name(engine))
+    loaded = load(model, engine=engine_name(engine) if engine else None)
     scale = loaded.heat_scale
     answers: list[dict[str, Any]] = []
     lines: list[Any] = []

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from goodpart.cli.common import console, progress_bar, write_json
+from goodpart.cli.common import console, engine_name, progress_bar, write_json
 
 
 def command(
@@ -33,6 +33,9 @@ def command(
         Path | None,
         typer.Option("--with-generated", help="Also learn from what synthesize wrote here."),
     ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What limits are set on and parts are judged by.")
+    ] = "onnxruntime",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summary as JSON (alone: to stdout).")
@@ -50,6 +53,7 @@ def command(
     from goodpart.recipe import Recipe, load_recipe, override
 
     check_free(out, force=force)
+    chosen_engine = engine_name(engine)
     recipe = load_recipe(config) if config else Recipe()
     recipe = override(recipe, settings or [])
     workdir = out.parent / f"{out.name}.training"
@@ -61,6 +65,7 @@ def command(
             drop_outliers=drop_outliers,
             defects=defects,
             generated=with_generated,
+            engine=chosen_engine,
             workdir=workdir,
             progress=progress,
         )
@@ -83,6 +88,13 @@ def command(
         f"in {summary['seconds']:.1f} s -> {out}"
     )
     say.print(f"limit {model.limits.ng:.4g}: " + "; ".join(model.calibration["notes"]))
+    judged_by = model.provenance.get("engine")
+    if judged_by is not None:
+        say.print(
+            f"judged on {judged_by['name']}: scores differ from fp32 by up to "
+            f"{judged_by['deviation']:.2%} of the limit, no verdict of "
+            f"{judged_by['images']} training images does"
+        )
     for name in model.provenance["dropped"]:
         say.print(f"stood out, left out and learned again without: {name}", style="yellow")
     for name in model.calibration["outliers"]:

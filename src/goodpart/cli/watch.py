@@ -49,7 +49,7 @@ def command(
         database=_given(url=database),
         watch=_given(handoff=handoff),
     )
-    watcher = Watcher(load(model), line)
+    watcher = Watcher(load(model, engine=line.watch.engine), line)
 
     def stop(number: int, frame: Any) -> None:
         # In a thread: a handler interrupts code that may hold the very lock that stop() needs.

@@ -76,8 +76,8 @@ class Detector(ABC):
     heat_range : (float, float) or None
         What the first and the last colour of heatmaps stand for; ``None``: set by the limits,
         which is right where the score is the map's highest value.
-    engine : "onnxruntime" or "openvino"
-        What runs networks when inspecting; see :func:`goodpart.load`. Both compute in fp32.
+    engine : "onnxruntime", "openvino" or "openvino-bf16"
+        What runs networks; see :func:`goodpart.load`. The first two compute in fp32.
     held_out_ : list of HeldOut
         Filled by ``fit``; what limits are set from. Not saved.
     artifacts_ : dict of str to bytes

@@ -45,6 +45,7 @@ class Viewed(Detector):
             "guarantee",
             "own_limit",
             "heat_range",
+            "engine",
             "artifacts_",
             "warnings_",
         ):

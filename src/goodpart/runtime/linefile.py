@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from goodpart.detectors.engine import EngineName
 from goodpart.errors import GoodpartError, RecipeError
 from goodpart.outputs.settings import OutputsSection, SecretSection, Section
 from goodpart.records.units import parse_age, parse_size
@@ -74,6 +75,9 @@ class WatchSection(Section):
     )
     queue: int = Field(
         1000, ge=1, description="most images claimed ahead; the rest waits in the inbox"
+    )
+    engine: EngineName | None = Field(
+        None, description="what runs the model's networks; default: what its limits were set on"
     )
     batch: int = Field(8, ge=1, le=256, description="most part images in one detector run")
 
