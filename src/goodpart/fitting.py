@@ -405,12 +405,7 @@ def fit(
         told = {"trials": [trial.to_dict() for trial in trials], "why": explain(chosen, trials)}
         choice = {"choice": told}
 
-    def new_learner(engine: EngineName = engine) -> Detector:
-        created = create_detector(chosen, merged)
-        created.engine = engine
-        return behind_view(created, recipe)
-
-    learner = new_learner()
+    learner = _new_learner(chosen, merged, recipe, engine)
     section = recipe.detector.model_copy(update={"name": chosen, "settings": learner.settings()})
     recipe = recipe.model_copy(update={"detector": section})
     if generated is not None and images.generated.isdisjoint(names):
@@ -431,7 +426,7 @@ def fit(
         parts = parts.without(out)
         names = [name for index, name in enumerate(names) if index not in out]
         groups = [group for index, group in enumerate(groups) if index not in out]
-        learner = new_learner().fit(
+        learner = _new_learner(chosen, merged, recipe, engine).fit(
             parts,
             groups=groups,
             mask=mask,
@@ -469,7 +464,7 @@ def fit(
     if recipe.limits.escape is not None:
         _limit_escapes(model, data, defects, progress)
     if engine in FAST_ENGINES:
-        exact = new_learner("onnxruntime").restore(learner.state())
+        exact = _new_learner(chosen, merged, recipe, "onnxruntime").restore(learner.state())
         check = compare_engines(learner, exact, parts, names, parts.mask_of, progress)
         model.provenance[ENTRY] = check.to_dict(model.limits)
         differing = check.differing(model.limits)
@@ -492,6 +487,15 @@ def fit(
             return safe
     model.provenance["seconds"] = round(time.perf_counter() - begin, 2)
     return model
+
+
+def _new_learner(
+    name: str, settings: dict[str, Any], recipe: Recipe, engine: EngineName
+) -> Detector:
+    """A detector on its engine, behind the recipe's view."""
+    created = create_detector(name, settings)
+    created.engine = engine
+    return behind_view(created, recipe)
 
 
 def _keep_real(learner: Detector, names: Sequence[str], generated: Collection[str]) -> None:
