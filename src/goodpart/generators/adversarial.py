@@ -64,7 +64,10 @@ class Adversarial(Task):
         self.handling = handling or Handling()
         self.rank, self.processes = place
         self.images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        self.codes = torch.from_numpy(codes_of(images, generator.noise))
+        if self.plan.anchor > 0:
+            self.codes = torch.from_numpy(codes_of(images, generator.noise))
+        else:
+            self.codes = torch.empty(len(images), 0)
         drawing = generator.drawing_network(shape)
         judging = generator.judging_network(shape)
         average = generator.drawing_network(shape).requires_grad_(False)

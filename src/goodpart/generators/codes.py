@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+# Longer side in pixels: what makes images differ as a whole shows, and memory stays bounded.
+_SIDE = 64
 
 
 def codes_of(images: NDArray[Any], length: int) -> NDArray[np.float32]:
@@ -28,7 +32,7 @@ def codes_of(images: NDArray[Any], length: int) -> NDArray[np.float32]:
     ndarray of float32, (N, length)
         NaN where the images have no further component: noise belongs there.
     """
-    rows = images.reshape(len(images), -1).astype(np.float32)
+    rows = np.stack([_small(image) for image in images]).astype(np.float32)
     rows -= rows.mean(axis=0)
     # Of the small matrix of products: pixels are many, images few.
     values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
@@ -37,3 +41,10 @@ def codes_of(images: NDArray[Any], length: int) -> NDArray[np.float32]:
     codes = np.full((len(images), length), np.nan, np.float32)
     codes[:, : len(order)] = vectors[:, order] * np.sqrt(len(images))
     return codes
+
+
+def _small(image: NDArray[Any]) -> NDArray[Any]:
+    height, width = image.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).ravel()
