@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from goodpart import __version__
 from goodpart.decision.maps import resize_map, resize_mask
-from goodpart.detectors import Detector
 from goodpart.detectors.engine import Network
 from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.errors import ModelError
@@ -45,9 +44,6 @@ def to_onnx(model: Model) -> bytes:
         The package ``onnx`` is not installed.
     """
     detector = model.detector
-    if type(detector).score is not Detector.score:
-        detector.export(ScoreGraph((16, 16), 1))  # says that it cannot, if so
-        raise ModelError(f"{detector.name} takes its score in its own way: it cannot be exported")
     size = model.recipe.part.size
     assert size != "auto"
     graph = ScoreGraph(size, 1 if model.recipe.input.color == "grey" else 3)

@@ -13,10 +13,12 @@ pytest.importorskip("torch")
 
 from goodpart.detectors import create_detector
 from goodpart.detectors.autoencoder import Autoencoder
-from goodpart.errors import ModelError, NotFittedError, RecipeError
+from goodpart.detectors.engine import Network
+from goodpart.errors import ModelError, NotFittedError, RecipeError, TrainingError
+from goodpart.exporting import to_onnx
 from goodpart.fitting import fit
 from goodpart.model import load
-from goodpart.recipe import Recipe
+from goodpart.recipe import Recipe, parse_recipe
 
 SMALL: dict[str, dict[str, Any]] = {
     "restore": {"size": 64, "epochs": 14, "batch": 8, "widths": (16, 24, 32)},
@@ -121,7 +123,6 @@ def test_torch_and_onnx_agree(restore: Autoencoder, seed: Autoencoder) -> None:
     import torch
 
     from goodpart.detectors.autoencoder_networks import Restorer, SeedAutoencoder
-    from goodpart.detectors.engine import Network
 
     rng = np.random.default_rng(0)
     for detector, network in (
@@ -176,6 +177,56 @@ def test_curves_are_kept_for_the_model_folder(restore: Autoencoder) -> None:
     names = set(restore.artifacts_)
     assert "training/network_1/training/curves.csv" in names
     assert any(name.endswith("curves.png") for name in names)
+
+
+def test_more_images_are_learned_without_training(restore: Autoencoder) -> None:
+    more = Autoencoder(**SMALL["restore"]).restore(restore.state())
+    odd = parts(2, seed=5)
+    odd[0] = defective(odd[0])
+    before = more.score(more.raw_map(odd[0]))
+    more.extend(odd)
+    assert [held.index for held in more.held_out_] == [0, 1]
+    after = more.score(more.raw_map(odd[0]))
+    assert after < before, "it was learned"
+    held_out = more.score(more.held_out_[0].raw_map)
+    assert after < held_out, "its own score comes from a model that did not see it"
+    again = Autoencoder(**SMALL["restore"]).restore(more.state())
+    assert np.array_equal(again.raw_map(odd[1]), more.raw_map(odd[1]))
+
+
+def test_the_seed_says_that_it_cannot_learn_later(seed: Autoencoder) -> None:
+    with pytest.raises(TrainingError, match="train it again"):
+        seed.extend(parts(2))
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_exported_network_gives_the_models_score_and_map(colour: bool) -> None:
+    images = np.stack(parts(12, colour=colour)).repeat(2, axis=1)  # 128 × 64 pixels: resized
+    recipe = parse_recipe(
+        {
+            "align": {"method": "none"},
+            "checks": dict.fromkeys(
+                ("brightness", "contrast", "saturation", "focus", "likeness"), "off"
+            ),
+            "mask": {"only": [{"shape": "circle", "radius": 0.4}]},
+        }
+    )
+    model = fit(
+        images, detector="autoencoder", settings={**SMALL["restore"], "epochs": 2}, recipe=recipe
+    )
+    image = images[0].copy()
+    image[60:80, 20:40] = 255
+    inspection = model.inspect(image)
+    score, score_map = Network(to_onnx(model))(image[None].astype(np.float32))
+    assert score[0] == pytest.approx(inspection.score, rel=1e-3)
+    assert inspection.score_map is not None
+    np.testing.assert_allclose(score_map, inspection.score_map, rtol=1e-3, atol=1e-2)
+
+
+def test_the_seed_says_that_it_cannot_be_exported() -> None:
+    model = fit(np.stack(parts(12)), detector="autoencoder", settings={**SMALL["seed"]})
+    with pytest.raises(ModelError, match="cannot be exported"):
+        to_onnx(model)
 
 
 def test_the_variational_variant_trains_and_tells_its_divergence() -> None:

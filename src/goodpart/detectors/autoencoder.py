@@ -21,6 +21,7 @@ from goodpart.decision.maps import resize_mask, score_of
 from goodpart.detectors.autoencoder_data import (
     Splits,
     common_shape,
+    export_normalised,
     looks_alike_turned,
     normalise,
     prepare,
@@ -40,13 +41,14 @@ from goodpart.detectors.autoencoder_scores import (
     variance_score,
     wrapped_score,
 )
-from goodpart.detectors.base import Detector, PartPixels, State
-from goodpart.errors import ModelError
+from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.errors import ModelError, TrainingError
 from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, track
 
 if TYPE_CHECKING:
     from goodpart.detectors.autoencoder_training import Trained
+    from goodpart.detectors.score_graph import ScoreGraph
 
 
 class Autoencoder(Detector):
@@ -76,7 +78,8 @@ class Autoencoder(Detector):
     )
     paper = (
         "restore: Zavrtanik et al., DRAEM (2021), Schlüter et al., Natural synthetic anomalies "
-        "(2022); seed: denoising autoencoder, Vincent et al. (2008)"
+        "(2022), scored as in PaDiM, Defard et al. (2021); seed: denoising autoencoder, Vincent et "
+        "al. (2008)"
     )
 
     def __init__(
@@ -182,6 +185,42 @@ class Autoencoder(Detector):
         self._look_for_collapse(prepared, splits)
         return self
 
+    def extend(
+        self,
+        images: Sequence[PartPixels],
+        *,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """See :meth:`Detector.extend`.
+
+        The networks stay as they are; what good parts show at each place is learned anew.
+
+        Raises
+        ------
+        TrainingError
+            The preset ``seed`` has learned nothing but its network.
+        """
+        self._check_fitted("members_")
+        if self.configuration().network == "seed":
+            raise TrainingError(
+                "the autoencoder's preset seed cannot learn more images later: train it again "
+                "with all of them, or use the preset restore"
+            )
+        sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
+        prepared = [self._for_training(image) for image in images]
+        every = range(len(images))
+        found = [
+            member.calibrate(prepared, every, sources, turns=self.turns_, progress=progress)
+            for member in self.members_
+        ]
+        # No network has seen these images, so that each is judged by all of them.
+        self.held_out_ = [
+            HeldOut(each[0].index, _mean([one.raw_map for one in each]))
+            for each in zip(*found, strict=True)
+        ]
+        return self
+
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
         """See :meth:`Detector.raw_maps`.
 
@@ -191,9 +230,24 @@ class Autoencoder(Detector):
         maps = []
         for image in images:
             prepared = self._prepare(image)
-            each = [member.score_map(prepared) for member in self.members_]
-            maps.append(np.asarray(np.mean(each, axis=0), dtype=np.float32))
+            maps.append(_mean([member.score_map(prepared) for member in self.members_]))
         return maps
+
+    def export(self, graph: ScoreGraph) -> str:
+        """See :meth:`Detector.export`; of the preset ``restore``."""
+        self._check_fitted("members_")
+        if self.configuration().network == "seed":
+            return super().export(graph)
+        size = self.shape_[1:]
+        planes = graph.planes()
+        if graph.size != size:
+            planes = graph.separable(planes, lambda plane: resize_part(plane, size), graph.size)
+        given = export_normalised(graph, planes, self.shape_, self.mask_)
+        maps = []
+        for index, (member, onnx) in enumerate(zip(self.members_, self.files_, strict=True)):
+            outputs = graph.network(given, onnx, f"network_{index}")
+            maps.append(member.gaussians.export(graph, outputs["differences"]))
+        return graph.multiply(graph.node("Sum", maps), 1 / len(maps))
 
     def score(self, raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
         """See :meth:`Detector.score`: the seed's scores are variances of large differences."""
@@ -342,6 +396,10 @@ class Autoencoder(Detector):
         """The same in half the memory, since all of them are kept."""
         prepared = self._prepare(image)
         return prepared.astype(np.float16) if prepared.dtype == np.float32 else prepared
+
+
+def _mean(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
 
 
 def _below(folder: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ from goodpart.errors import DataError, ImageError
 from goodpart.parts.dataset import folds, load_dataset
 from goodpart.parts.read import read_image
 from goodpart.parts.road import resize_part
+
+if TYPE_CHECKING:
+    from goodpart.detectors.score_graph import ScoreGraph
 
 Shape = tuple[int, int, int]
 
@@ -159,6 +162,23 @@ def normalise(
     level = float(counted.mean())
     spread = float(counted.std()) + _SPREAD_FLOOR
     return (wide - np.float32(level)) / np.float32(spread), level, spread
+
+
+def export_normalised(
+    graph: ScoreGraph, planes: str, shape: Shape, mask: NDArray[np.bool_] | None
+) -> str:
+    """Add :func:`normalise` to a graph, for planes (1, C, H, W) of this shape."""
+    counted = np.ones(shape[1:]) if mask is None else mask
+    share = counted / (counted.sum() * shape[0])
+
+    def mean(values: str) -> str:
+        total = graph.reduce("Sum", graph.multiply(values, share), 1, 2, 3)
+        return graph.reshape(total, (1, 1, 1, 1))
+
+    centered = graph.node("Sub", [planes, mean(planes)])
+    variance = mean(graph.node("Mul", [centered, centered]))
+    spread = graph.add(graph.node("Sqrt", [variance]), _SPREAD_FLOOR)
+    return graph.node("Div", [centered, spread])
 
 
 def looks_alike_turned(images: Sequence[NDArray[Any]]) -> bool:

@@ -101,8 +101,8 @@ class Member:
     ) -> list[HeldOut]:
         """Maps of parts that the network did not learn from.
 
-        For ``restore`` these parts also say what is normal; each is then compared with those of
-        other sources alone.
+        For ``restore`` these parts also say what is normal, beside those of earlier calls; each
+        is then compared with those of other sources alone.
 
         Parameters
         ----------
@@ -125,11 +125,17 @@ class Member:
         store = FeatureStore(self, turned, progress)
         try:
             members = by_size([sources[index] for _ in shown for index in held])
-            found = self.gaussians.fit(store, members, progress or silent)
+            learn = self.gaussians.extend if self.calibrated else self.gaussians.fit
+            found = learn(store, members, progress or silent)
         finally:
             store.close()
         upright = found[: len(held)]
         return [HeldOut(held[one.index], one.raw_map) for one in upright]
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether parts have said what is normal."""
+        return hasattr(self.gaussians, "moments")
 
     def pairs(
         self, parts: Sequence[NDArray[Any]], held: Sequence[int]
