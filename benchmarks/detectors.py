@@ -82,7 +82,7 @@ def main() -> None:
     options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     if "DATA" not in options:
         sys.exit("usage: python benchmarks/detectors.py DATA=folder [DETECTORS=...] [WORK=folder]")
-    detectors = options.get("DETECTORS", "gaussian,memory,variation").split(",")
+    detectors = options.get("DETECTORS", "gaussian,memory,student,variation").split(",")
     rows = []
     with tempfile.TemporaryDirectory(prefix="goodpart-bench-") as folder:
         work = Path(options.get("WORK", folder))
