@@ -6,8 +6,8 @@ Run with::
         [WORK=folder]
 
 ``DATA`` is the folder that holds the data sets. A run is ``set:preset`` or ``set:preset:epochs``.
-Models are kept in ``WORK``: stopped and called again, finished trainings are not repeated. Each
-step is a process of its own, as on the command line, so that its peak memory is its own.
+Models and figures are kept in ``WORK``: stopped and called again, finished steps are not repeated.
+Each step is a process of its own, as on the command line, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 from processes import run
 from results import write_table
+
+import goodpart
 
 RUNS = (
     "casting:restore",
@@ -46,17 +48,22 @@ COLUMNS = (
 def measure(data: Path, name: str, preset: str, epochs: str | None, work: Path) -> dict[str, Any]:
     """Train and evaluate, or take what an earlier call left."""
     label = "-".join(part for part in (name, preset, epochs) if part)
-    model, figures, costs = work / label, work / f"{label}.json", work / f"{label}.cost.json"
+    model, figures = work / label, work / f"{label}.json"
+    costs, judging = work / f"{label}.cost.json", work / f"{label}.judging.json"
     if not costs.is_file():
         arguments = ["train", str(data / name), "--out", str(model), "--detector", "autoencoder"]
         arguments += ["--set", f"preset={preset}"]
         arguments += ["--set", f"epochs={epochs}"] if epochs else []
         cost = run([*arguments, "--force"])
         costs.write_text(json.dumps(cost), encoding="utf-8")
-    judging = run(["evaluate", str(model), str(data / name), "--json", str(figures)])
+    if not judging.is_file():
+        cost = run(["evaluate", str(model), str(data / name), "--json", str(figures)])
+        judging.write_text(json.dumps(cost), encoding="utf-8")
     found: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
     found["training"] = json.loads(costs.read_text(encoding="utf-8"))
-    found["judging"] = judging
+    found["judging"] = json.loads(judging.read_text(encoding="utf-8"))
+    trainings = goodpart.load(model).detector.state().values["trainings"]
+    found["precision"] = "bfloat16" if trainings[0]["precision"] == "bf16-mixed" else "32 bit"
     return found
 
 
@@ -78,7 +85,8 @@ def row(name: str, preset: str, epochs: str | None, found: dict[str, Any]) -> li
         figure(found["aupro"]),
         share(found["overkill"]),
         share(found["escape"]),
-        f"{training['seconds']:.0f} s ({training['cpu_seconds']:.0f} s processor)",
+        f"{training['seconds']:.0f} s ({training['cpu_seconds']:.0f} s processor), "
+        f"{found['precision']}",
         f"{seconds['p50']:.3f}",
         f"{seconds['p95']:.3f}",
         f"{training['peak_mib']:.0f} MiB train, {found['judging']['peak_mib']:.0f} MiB judge",
