@@ -114,9 +114,11 @@ def test_every_way_to_a_score_gives_the_same_one_and_the_same_verdict(
             assert verdict is right, way
 
 
-def test_the_exported_map_is_the_models_map_also_in_color_and_with_a_mask(tmp_path: Path) -> None:
+def test_the_exported_map_is_the_models_map_in_color_with_a_mask_and_in_varying_light() -> None:
     rng = np.random.default_rng(0)
-    images = rng.normal(120, 20, (8, 80, 112, 3)).clip(0, 255).astype(np.uint8)
+    light = np.linspace(0.4, 1.6, 8)[:, None, None, None]
+    grain = rng.normal(120, 20, (8, 80, 112, 3)) * light
+    images = grain.clip(0, 255).astype(np.uint8)
     recipe = parse_recipe({**RECIPE, "mask": {"only": [{"shape": "circle", "radius": 0.4}]}})
     for detector in SETTINGS:
         model = fit(images, detector=detector, settings=SETTINGS[detector], recipe=recipe)

@@ -20,6 +20,7 @@ from goodpart.detectors.backbones.load import from_onnx
 from goodpart.detectors.base import PartPixels, State
 from goodpart.detectors.engine import EngineName
 from goodpart.detectors.score_graph import ScoreGraph
+from goodpart.detectors.tone import Tone, apply_tone, export_tone
 from goodpart.errors import ModelError
 from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, track
@@ -47,6 +48,8 @@ class CellFeatures:
         Features are averaged over this many cells squared (PatchCore's local aggregation).
     engine : str
         What runs the backbone.
+    tone : "linear" or "log"
+        The curve through which the network sees the image.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class CellFeatures:
         stride: int = 8,
         smoothing: int = 3,
         engine: EngineName = "onnxruntime",
+        tone: Tone = "linear",
     ) -> None:
         self.backbone = backbone
+        self.tone: Tone = tone
         self.smoothing = smoothing
         step = int(np.lcm(backbone.requires_multiple, 2 * stride))
         scale = resolution / max(size)
@@ -86,7 +91,7 @@ class CellFeatures:
             self._extract = self.backbone.session(engine=self._engine)
         # Resized in float32: an exported network, which has no bytes to round to, does the same.
         resized = resize_part(image.astype(np.float32), self.input_size)
-        maps = self._extract(resized[None])
+        maps = self._extract(apply_tone(resized, self.tone)[None])
         rows, columns = self.grid
         cells = np.empty((rows, columns, self.channels), dtype=np.float32)
         start = 0
@@ -101,6 +106,7 @@ class CellFeatures:
         planes = graph.planes()
         if graph.size != self.input_size:
             planes = graph.separable(planes, self._to_input, graph.size)
+        planes = export_tone(graph, planes, self.tone)
         if graph.channels == 1:
             planes = graph.node("Concat", [planes] * 3, axis=1)
         maps = graph.backbone(planes, self.backbone)

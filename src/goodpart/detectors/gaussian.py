@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from goodpart.detectors.features import (
     saved_backbone,
 )
 from goodpart.detectors.score_graph import ScoreGraph
+from goodpart.detectors.tone import Tone, choose_tone
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent
 
@@ -37,6 +38,9 @@ class Gaussian(Detector):
         ``"goodpart"``, or what :func:`goodpart.detectors.backbones.load_backbone` takes.
     resolution : int
         Longer side of the network's input in pixels.
+    tone : "auto", "linear" or "log"
+        The curve through which the network sees images; ``"auto"`` takes ``"log"`` where the
+        light on the good images varies, see :func:`goodpart.detectors.tone.choose_tone`.
     smoothing : int
         Features are averaged over this many cells squared.
     map_smoothing : float
@@ -54,12 +58,14 @@ class Gaussian(Detector):
         *,
         backbone: str = "goodpart",
         resolution: int = 384,
+        tone: Literal["auto", "linear", "log"] = "auto",
         smoothing: int = 3,
         map_smoothing: float = 0.8,
         ridge: float = 0.01,
     ) -> None:
         self.backbone = backbone
         self.resolution = resolution
+        self.tone = tone
         self.smoothing = smoothing
         self.map_smoothing = map_smoothing
         self.ridge = ridge
@@ -86,6 +92,7 @@ class Gaussian(Detector):
         if len(set(sources)) < 2:
             raise TrainingError(f"{self.name} needs good images from at least two sources")
         backbone = load_backbone(self.backbone)
+        self.tone_: Tone = choose_tone(images, mask) if self.tone == "auto" else self.tone
         size = (images[0].shape[0], images[0].shape[1])
         self._prepare(backbone, size, mask)
         store = FeatureStore(self.cells_, images, progress)
@@ -128,6 +135,7 @@ class Gaussian(Detector):
         values = {
             "backbone": self.cells_.backbone.name,
             "size": list(self.size_),
+            "tone": self.tone_,
             "images": self.gaussians_.moments.count,
         }
         return State(self.gaussians_.arrays(), saved_backbone(self.cells_.backbone), values)
@@ -136,6 +144,7 @@ class Gaussian(Detector):
         """See :meth:`Detector.restore`."""
         try:
             height, width = state.values["size"]
+            self.tone_ = state.values["tone"]
             backbone = restored_backbone(state, state.values["backbone"])
             self._prepare(backbone, (height, width), None)
             self.gaussians_.restore(state.arrays, int(state.values["images"]))
@@ -155,6 +164,7 @@ class Gaussian(Detector):
             resolution=self.resolution,
             smoothing=self.smoothing,
             engine=self.engine,
+            tone=self.tone_,
         )
         grid = self.cells_.grid
         self.gaussians_ = CellGaussians(

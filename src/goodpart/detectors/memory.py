@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from goodpart.detectors.features import (
     saved_backbone,
 )
 from goodpart.detectors.score_graph import ScoreGraph
+from goodpart.detectors.tone import Tone, choose_tone
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent, track
 
@@ -59,6 +60,9 @@ class Memory(Detector):
         ``"goodpart"``, or what :func:`goodpart.detectors.backbones.load_backbone` takes.
     resolution : int
         Longer side of the network's input in pixels.
+    tone : "auto", "linear" or "log"
+        The curve through which the network sees images; ``"auto"`` takes ``"log"`` where the
+        light on the good images varies, see :func:`goodpart.detectors.tone.choose_tone`.
     size : int
         Most features in the memory.
     pool : int
@@ -81,6 +85,7 @@ class Memory(Detector):
         *,
         backbone: str = "goodpart",
         resolution: int = 384,
+        tone: Literal["auto", "linear", "log"] = "auto",
         size: int = 3000,
         pool: int = 60_000,
         place: float = 20.0,
@@ -89,6 +94,7 @@ class Memory(Detector):
     ) -> None:
         self.backbone = backbone
         self.resolution = resolution
+        self.tone = tone
         self.size = size
         self.pool = pool
         self.place = place
@@ -119,6 +125,7 @@ class Memory(Detector):
         if owner.max() < 1:
             raise TrainingError(f"{self.name} needs good images from at least two sources")
         backbone = load_backbone(self.backbone)
+        self.tone_: Tone = choose_tone(images, mask) if self.tone == "auto" else self.tone
         shape = (images[0].shape[0], images[0].shape[1])
         self._prepare(backbone, shape, cell_mask(mask, self._cells_for(backbone, shape).grid))
         store = FeatureStore(self.cells_, images, progress)
@@ -205,6 +212,7 @@ class Memory(Detector):
         values = {
             "backbone": self.cells_.backbone.name,
             "size": list(self.size_),
+            "tone": self.tone_,
             "images": self.moments_.count,
         }
         return State(arrays, saved_backbone(self.cells_.backbone), values)
@@ -213,6 +221,7 @@ class Memory(Detector):
         """See :meth:`Detector.restore`."""
         try:
             height, width = state.values["size"]
+            self.tone_ = state.values["tone"]
             backbone = restored_backbone(state, state.values["backbone"])
             self._prepare(backbone, (height, width), state.arrays.get("mask"))
             self.scale_ = state.arrays["scale"]
@@ -242,6 +251,7 @@ class Memory(Detector):
             resolution=self.resolution,
             smoothing=self.smoothing,
             engine=self.engine,
+            tone=self.tone_,
         )
 
     def _prepare(

@@ -83,7 +83,9 @@ class Extractor:
         self.backbone = backbone
         self._network = network
 
-    def __call__(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def __call__(
+        self, images: NDArray[np.uint8] | NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
         """Features of a batch of images.
 
         Parameters
@@ -113,7 +115,7 @@ class Extractor:
         return {out.name: maps[i] for i, out in enumerate(self.backbone.outputs)}
 
 
-def as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def as_input(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, H, W) or (N, H, W, 3) → float32 (N, 3, H, W), values unchanged."""
     if images.ndim == 3:
         grey = images.astype(np.float32)[:, None]
