@@ -3,7 +3,7 @@
 Run with::
 
     python benchmarks/synthesize_helps.py DATA=casting [COUNTS=20,105] [SEEDS=0,1,2] \
-        [DETECTORS=default,autoencoder] [MINUTES=4] [EPOCHS=16] [SIZE=128] [WORK=folder]
+        [DETECTORS=default,autoencoder] [MINUTES=4] [EPOCHS=12] [SIZE=128] [WORK=folder]
 
 ``DATA`` is a data folder in the benchmark layout. For every number of real good images and seed
 (which also chooses the images) a detector learns from them in three ways:
@@ -26,6 +26,8 @@ import json
 import os
 import shutil
 import sys
+from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +125,14 @@ def generator_minutes(drawn: Path) -> float:
 
 
 def spread(cells: list[dict[str, Any]]) -> str:
-    """Mean and standard deviation over the seeds; failures are counted, not left out."""
+    """Mean, standard deviation and number of seeds; failures are counted, not left out."""
     found = [one["auroc"] for one in cells if "auroc" in one]
     failed = len(cells) - len(found)
     note = f", {failed} failed" if failed else ""
     if not found:
         return f"–{note}"
-    deviation = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
-    return f"{np.mean(found):.3f} ± {deviation:.3f}{note}"
+    deviation = f" ± {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""
+    return f"{np.mean(found):.3f}{deviation} ({len(found)}{note})"
 
 
 def main() -> None:
@@ -139,7 +141,7 @@ def main() -> None:
         "SEEDS": "0,1,2",
         "DETECTORS": "default,autoencoder",
         "MINUTES": "4",
-        "EPOCHS": "16",
+        "EPOCHS": "12",
         "SIZE": "128",
         "WORK": "synthesize-benchmark",
     }
@@ -149,24 +151,21 @@ def main() -> None:
     work = Path(given["WORK"])
     work.mkdir(parents=True, exist_ok=True)
     seeds = [int(text) for text in given["SEEDS"].split(",")]
-    rows = []
-    for count in map(int, given["COUNTS"].split(",")):
-        for detector in given["DETECTORS"].split(","):
-            cells: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-            for seed in seeds:
-                for way in WAYS:
-                    cells[way].append(cell(given, work, count, seed, detector, way))
-                    print(count, detector, seed, way, cells[way][-1], flush=True)
-            rows.append([str(count), detector, *(spread(cells[way]) for way in WAYS)])
-            shown = " ".join(f"{key}={given[key]}" for key in SHOWN)
-            write_table(
-                "synthesize_helps",
-                title=f"Image AUROC on {Path(given['DATA']).name} at {given['SIZE']} pixels: "
-                f"mean and standard deviation over {len(seeds)} seeds",
-                columns=("real images", "detector", *WAYS),
-                rows=rows,
-                command=f"python benchmarks/synthesize_helps.py DATA=casting {shown}",
-            )
+    counts = [int(text) for text in given["COUNTS"].split(",")]
+    rows = list(product(counts, given["DETECTORS"].split(",")))
+    cells: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for seed, (count, detector), way in product(seeds, rows, WAYS):
+        cells[count, detector, way].append(cell(given, work, count, seed, detector, way))
+        print(count, detector, seed, way, cells[count, detector, way][-1], flush=True)
+        shown = " ".join(f"{key}={given[key]}" for key in SHOWN)
+        write_table(
+            "synthesize_helps",
+            title=f"Image AUROC on {Path(given['DATA']).name} at {given['SIZE']} pixels: mean, "
+            "standard deviation over the seeds, and how many seeds there are",
+            columns=("real images", "detector", *WAYS),
+            rows=[[str(c), d, *(spread(cells[c, d, way]) for way in WAYS)] for c, d in rows],
+            command=f"python benchmarks/synthesize_helps.py DATA=casting {shown}",
+        )
 
 
 if __name__ == "__main__":
