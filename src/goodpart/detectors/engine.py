@@ -70,6 +70,9 @@ class Network:
 
 
 def _onnxruntime(model: bytes, threads: int) -> tuple[Any, list[str]]:
+    # Its official builds report their use to their maker over the network, and keep an identifier
+    # and a spool in the home folder, unless told otherwise before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
