@@ -18,6 +18,7 @@ def commands(data: str) -> list[list[str]]:
         ["generators.py", f"DATA={data}/casting"],
         ["synthesize_helps.py", f"DATA={data}/casting"],
         ["heatmap_loop.py"],
+        ["engine_speed.py"],
         ["prepare_trays.py"],
         ["watch_latency.py"],
     ]
