@@ -66,6 +66,18 @@ def test_no_candidate_is_begun_when_the_time_is_up(
         choose_detector(caps, groups=[str(i) for i in range(len(caps))])
 
 
+def test_a_trial_is_given_up_when_the_time_is_up(caps: Any) -> None:
+    groups = [str(index) for index in range(len(caps))]
+    halves = list(range(8)), list(range(8, 16))
+
+    def trial(until: float) -> Trial:
+        return auto._try("variation", caps, groups, *halves, list(caps[8:]), None, 0, until)
+
+    assert trial(until=np.inf).found is not None
+    late = trial(until=0.0)
+    assert late.found is None and "time for choosing was up" in late.note
+
+
 def test_train_with_auto_keeps_the_choice_in_the_model(
     caps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

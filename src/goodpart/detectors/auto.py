@@ -27,11 +27,13 @@ from goodpart.parts.synthetic import KINDS, add_defect
 from goodpart.progress import Progress, track
 
 AUTO = "auto"
-# Cheapest first: where time runs out, what was tried stands. A network trained from nothing
-# takes longer than the choice may.
+# Cheapest first: where time runs out, what was tried stands, and a trial that is under way then is
+# given up (the first is not: something has to be chosen). A network trained from nothing takes
+# longer than the choice may.
 CANDIDATES = ("variation", "gaussian", "memory")
 MOST_SECONDS = 240.0
 MOST_IMAGES = 60
+TIME_IS_UP = "the time for choosing was up"
 OVERKILL = 0.05
 # A detector that finds as much, within this, as a slower one is taken before it.
 TIE = 0.01
@@ -113,9 +115,10 @@ def choose_detector(
         spent = time.perf_counter() - begin
         longest = max((trial.seconds for trial in trials), default=0.0)
         if spent + longest > MOST_SECONDS:
-            trials.append(Trial(name, note="not tried: the time for choosing was up"))
+            trials.append(Trial(name, note=f"not tried: {TIME_IS_UP}"))
             continue
-        trials.append(_try(name, images, groups, learned, tested, defective, mask, seed))
+        until = begin + MOST_SECONDS if trials else np.inf
+        trials.append(_try(name, images, groups, learned, tested, defective, mask, seed, until))
     done = [trial for trial in trials if trial.found is not None]
     if not done:
         raise TrainingError(f"no detector could be tried; {trials[0].name}: {trials[0].note}")
@@ -153,18 +156,28 @@ def _try(
     defective: list[PartPixels],
     mask: NDArray[np.bool_] | None,
     seed: int,
+    until: float,
 ) -> Trial:
     begin = time.perf_counter()
+
+    def look_at_the_clock(*_: Any) -> None:
+        if time.perf_counter() > until:
+            raise TrainingError(TIME_IS_UP)
+
     try:
         detector = create_detector(name, {}).fit(
             [images[index] for index in learned],
             groups=[groups[index] for index in learned],
             mask=mask,
             seed=seed,
+            progress=look_at_the_clock,
         )
         start = time.perf_counter()
-        good = [detector.score(detector.raw_map(images[index]), mask) for index in tested]
-        bad = [detector.score(detector.raw_map(image), mask) for image in defective]
+        scores = []
+        for image in (*(images[index] for index in tested), *defective):
+            scores.append(detector.score(detector.raw_map(image), mask))
+            look_at_the_clock()
+        good, bad = scores[: len(tested)], scores[len(tested) :]
         each = (time.perf_counter() - start) / (len(good) + len(bad))
         limit = conformal_limit(good, OVERKILL)
     except (GoodpartError, ValueError) as error:
