@@ -13,6 +13,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("goodpart", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("goodpart")
 
 
 class PostgreSQL:
