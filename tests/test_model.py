@@ -54,6 +54,15 @@ def test_a_saved_model_gives_the_same_scores(model: Model, tmp_path: Path) -> No
     assert loaded.recipe == model.recipe
 
 
+def test_an_array_that_lies_transposed_in_memory_comes_back_as_it_was(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread = model.detector.spread_ + np.arange(64, dtype=np.float32)[:, None]  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.detector, "spread_", np.asfortranarray(spread))
+    loaded = load(model.save(tmp_path / "model"))
+    assert np.array_equal(loaded.detector.spread_, spread)  # type: ignore[attr-defined]
+
+
 def test_file_bytes_and_array_give_the_same_score(model: Model, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -293,9 +293,10 @@ class Model:
         state = self.detector.state()
         files = {**self.artifacts, **state.files}
         if state.arrays:
-            files[ARRAYS] = save(state.arrays)
+            # safetensors writes memory as it lies: a transposed array would come back as another.
+            files[ARRAYS] = save({k: np.ascontiguousarray(v) for k, v in state.arrays.items()})
         if self.road.arrays:
-            files[ROAD] = save(self.road.arrays)
+            files[ROAD] = save({k: np.ascontiguousarray(v) for k, v in self.road.arrays.items()})
         for name, data in files.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)

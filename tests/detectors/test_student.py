@@ -137,11 +137,11 @@ def test_a_state_without_its_students_is_refused(fitted: Student) -> None:
         new().restore(state)
 
 
-def test_inspecting_does_not_import_torch(fitted: Student, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_map_and_does_not_import_torch(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    from goodpart import fit
+    from goodpart import fit, load
     from goodpart.recipe import parse_recipe
 
     recipe = parse_recipe({"align": {"method": "none"}, "checks": {"likeness": "off"}})
@@ -149,6 +149,8 @@ def test_inspecting_does_not_import_torch(fitted: Student, tmp_path: Path) -> No
     settings = {**SETTINGS, "steps": 2}
     model = fit(pixels, detector="student", settings=settings, recipe=recipe)
     model.save(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    assert np.array_equal(loaded.detector.raw_map(pixels[0]), model.detector.raw_map(pixels[0]))
     code = (
         "import sys, numpy, goodpart; sys.modules['torch'] = None; "
         f"m = goodpart.load({str(tmp_path / 'm')!r}); "
