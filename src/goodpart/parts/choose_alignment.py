@@ -25,6 +25,7 @@ from goodpart.parts.choose_anchor import Anchor, propose_anchors
 from goodpart.parts.ellipse import rescaled
 from goodpart.parts.masks import shape_mask
 from goodpart.parts.outline import OUTLINE_REACH, outline_of
+from goodpart.parts.road import resize_matrix
 from goodpart.parts.views import Views, centred
 from goodpart.parts.warp import inside_share, warp_part
 from goodpart.recipe import AlignSection, MaskShape, PartSection, Recipe
@@ -109,7 +110,7 @@ def choose_alignment(recipe: Recipe, views: Sequence[Views], *, size: tuple[int,
     plain = recipe.part.model_copy(update={"size": size})
     nothing = recipe.align.model_copy(update={"method": "none", "rotation": "none"})
     if wanted == "none":
-        return Chosen(nothing, plain)
+        return Chosen(_unmoved(nothing, views, size), plain)
     step = -(-len(views) // PROPOSED_ON)
     few = views[::step]
     before = _plain_agreement(few)
@@ -130,7 +131,7 @@ def choose_alignment(recipe: Recipe, views: Sequence[Views], *, size: tuple[int,
             f"align.method={wanted}: it does not locate the part in {_LOCATED_SHARE:.0%} of the "
             "good images; use align.method=none, or remove the images that differ"
         )
-    return Chosen(nothing, plain, {}, scores)
+    return Chosen(_unmoved(nothing, views, size), plain, {}, scores)
 
 
 def _clearly_better(after: NDArray[np.float64], before: NDArray[np.float64], share: float) -> bool:
@@ -318,15 +319,16 @@ def _framed(
 ) -> tuple[AlignSection, PartSection]:
     """The size of the part image and the anchor's radius in it.
 
-    With an outline, the part and its margin fill the image; without, the scale stays that of the
-    good images.
+    With an outline, the part and its margin fill the image; without, and where a template found
+    the part, the scale stays that of the good images.
     """
     section = trial.section
     if section.method == "template":
+        section = _outlined(section, trial.matrices, views, size)
         return section, recipe.part.model_copy(update={"size": size})
     assert section.radius is not None
     anchor, margin = section.radius, 1 + recipe.mask.margin
-    outline = _outline(trial, views)
+    outline = _outline(trial.matrices, views)
     if recipe.part.size == "auto" and outline is not None:
         side = min(recipe.part.max_side, 2 * outline * margin)
         square = max(32, round(side / 16) * 16)
@@ -342,14 +344,42 @@ def _framed(
     return align, recipe.part.model_copy(update={"size": size})
 
 
-def _outline(trial: _Trial, views: Sequence[Views]) -> float | None:
-    """Radius of the outline in image pixels, at the scale at which the anchor has its radius."""
+def _unmoved(section: AlignSection, views: Sequence[Views], size: tuple[int, int]) -> AlignSection:
+    """No alignment, with the outline of round parts that lie in the middle as they come."""
+    if any(abs(view.shape[0] / view.shape[1] - 1) > 0.02 for view in views):
+        return section
+    shapes = [(round(view.shape[0]), round(view.shape[1])) for view in views]
+    matrices = [resize_matrix(shape, (_SIDE, _SIDE)) for shape in shapes]
+    return _outlined(section, matrices, views, size)
+
+
+def _outlined(
+    section: AlignSection,
+    matrices: Sequence[NDArray[np.float64] | None],
+    views: Sequence[Views],
+    size: tuple[int, int],
+) -> AlignSection:
+    """With the outline in the part image, of parts that nothing else tells to be round."""
+    found = _outline(matrices, views, strictly_round=True)
+    if found is None:
+        return section
+    return section.model_copy(update={"outline": round(found * max(size) / _extent(views), 3)})
+
+
+def _outline(
+    matrices: Sequence[NDArray[np.float64] | None],
+    views: Sequence[Views],
+    *,
+    strictly_round: bool = False,
+) -> float | None:
+    """Radius of the outline in image pixels, at the scale of squares that are cut out by these
+    matrices."""
     scale = OUTLINE_REACH * _SIDE / _OUTLINE_SIDE
     zoom = np.array([[scale, 0, 0], [0, scale, 0], [0, 0, 1]])
     shift = (_SIDE - 1) / 2 - scale * (_OUTLINE_SIDE - 1) / 2
     zoom[:2, 2] = shift
     pairs = []
-    for view, matrix in zip(views, trial.matrices, strict=True):
+    for view, matrix in zip(views, matrices, strict=True):
         if matrix is not None:
             wider = matrix @ zoom
             image = _cut(view, wider, _OUTLINE_SIDE)
@@ -360,5 +390,5 @@ def _outline(trial: _Trial, views: Sequence[Views]) -> float | None:
                 flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
             )
             pairs.append((image, shown > 0))
-    found = outline_of(pairs)
+    found = outline_of(pairs, strictly_round=strictly_round)
     return None if found is None else found * scale * _extent(views) / _SIDE
