@@ -31,7 +31,11 @@ def command(
     ] = None,
     with_generated: Annotated[
         Path | None,
-        typer.Option("--with-generated", help="Also learn from what synthesize wrote here."),
+        typer.Option(
+            "--with-generated",
+            help="Also learn from what synthesize wrote here. It did not help the default "
+            "detector: image AUROC 0.969 with them, 0.982 without, 0.994 with augment instead.",
+        ),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="What limits are set on and parts are judged by.")
