@@ -2,9 +2,11 @@
 
 Run with::
 
-    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=gaussian,memory] [WORK=folder]
+    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=gaussian,memory] [WORK=folder] \
+        [TABLE=name]
 
-``DATA`` is the folder that holds the data sets. Everything is chosen on ``train/``; ``test/`` is
+``DATA`` is the folder that holds the data sets, ``TABLE`` the name of the table that is kept.
+Everything is chosen on ``train/``; ``test/`` is
 opened once, by ``evaluate``. Every row holds for the same default setting and one limit
 (``ok = ng``) at an overkill of 1 %. Each step is a process of its own, as on the command line.
 """
@@ -94,8 +96,10 @@ def main() -> None:
                 )
                 print("  ".join(rows[-1]), flush=True)
     shown = " ".join(["DATA=data", *([f"DETECTORS={','.join(detectors)}"])])
+    if "TABLE" in options:
+        shown += f" TABLE={options['TABLE']}"
     write_table(
-        "detectors",
+        options.get("TABLE", "detectors"),
         title="Detectors at their default settings, overkill 1 %, one limit",
         columns=COLUMNS,
         rows=rows,

@@ -101,7 +101,7 @@ class Student(Detector):
         backbone: str = "goodpart",
         resolution: int = 256,
         networks: int = 2,
-        widths: tuple[int, int] = (32, 64),
+        widths: tuple[int, int] = (16, 32),
         steps: int = 400,
         batch: int = 8,
         rate: float = 2e-3,
