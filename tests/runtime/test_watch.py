@@ -229,20 +229,24 @@ def test_record_file_and_message_say_the_same_and_a_slow_receiver_delays_nothing
 def test_images_that_queue_up_share_runs_of_the_detector(
     run: Run, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    line = run()
     sizes: list[int] = []
     raw_maps = model.detector.raw_maps
+    go_on = threading.Event()
 
     def slow(images: list[np.ndarray]) -> list[np.ndarray]:
         sizes.append(len(images))
-        time.sleep(0.1)
+        go_on.wait(20)
         return raw_maps(images)
 
     monkeypatch.setattr(model.detector, "raw_maps", slow)
-    line = run()
-    for seed in range(12):
+    for seed in range(8):
         line.drop(f"{seed}.png", encoded(seed, defect=seed % 2 == 0))
-    line.finished(12)
-    assert max(sizes) > 1
+    # One worker is at the detector, the three others wait behind it.
+    line.until(lambda: len(line.watcher._inspector._waiting) == 3)
+    go_on.set()
+    line.finished(8)
+    assert sizes[:2] == [1, 3]
     for record in line.records():
         expected = Verdict.NG if int(record.inspection.part) % 2 == 0 else Verdict.OK
         assert record.inspection.verdict is expected
