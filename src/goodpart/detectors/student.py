@@ -13,7 +13,7 @@ it has never seen it predicts wrongly. Four things are different:
 - Distances are expressed in deviations from what held-out good parts show at the same cell.
 - There is no autoencoder beside it, and nothing but good parts is learned from.
 
-The image is seen small (``resolution``), for the lowest latency. Students are trained with torch
+The image is seen small (``resolution``), for low latency. Students are trained with torch
 and run, also here, in onnxruntime.
 """
 
@@ -92,7 +92,7 @@ class Student(Detector):
     """
 
     name = "student"
-    summary = "two small networks that follow the backbone on good parts; low latency"
+    summary = "two small networks that follow the backbone on good parts"
     paper = "Batzner et al., EfficientAD (2024), https://arxiv.org/abs/2303.14535"
 
     def __init__(
