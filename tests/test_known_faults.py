@@ -110,7 +110,8 @@ def test_every_way_to_a_score_gives_the_same_one_and_the_same_verdict(
     assert len({verdict for _, verdict in expected}) > 1, "good and defective ones are tried"
     for way, results in found.items():
         for (score, verdict), (reference, right) in zip(results, expected, strict=True):
-            assert score == pytest.approx(reference, rel=1e-3), way
+            # A score may be next to nothing: it counts in deviations, and limits lie above one.
+            assert score == pytest.approx(reference, rel=1e-3, abs=1e-4), way
             assert verdict is right, way
 
 
