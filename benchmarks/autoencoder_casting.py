@@ -3,11 +3,12 @@
 Run with::
 
     python benchmarks/autoencoder_casting.py DATA=../shared/data [RUNS=casting:restore,...] \
-        [WORK=folder]
+        [WORK=folder] [NOTE="load average 0.1"]
 
 ``DATA`` is the folder that holds the data sets. A run is ``set:preset`` or ``set:preset:epochs``.
 Models and figures are kept in ``WORK``: stopped and called again, finished steps are not repeated.
 Each step is a process of its own, as on the command line, so that its peak memory is its own.
+``NOTE`` stands beside the table's title: what else kept the machine busy.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ RUNS = (
     "magnetic_tile:seed:5",
     "grid:seed:5",
 )
+TITLE = "The autoencoder: trained from nothing on good images alone"
 COLUMNS = (
     "data set",
     "preset",
@@ -109,7 +111,7 @@ def main() -> None:
         # Written after every run: the long ones may be stopped.
         write_table(
             "autoencoder_casting",
-            title="The autoencoder: trained from nothing on good images alone",
+            title=f"{TITLE}; {given['NOTE']}" if "NOTE" in given else TITLE,
             columns=COLUMNS,
             rows=rows,
             command="python benchmarks/autoencoder_casting.py DATA=folder of the data sets",
