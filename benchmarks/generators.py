@@ -96,7 +96,7 @@ def main() -> None:
         write_table(
             "generators",
             title=f"Generators on {len(parts.pixels)} real images of {Path(given['DATA']).name} "
-            f"at {SIZE} pixels, each for {given['MINUTES']} minutes of one core",
+            f"at {SIZE} pixels, each for about {given['MINUTES']} minutes of one core",
             columns=(
                 "generator",
                 "steps",
@@ -109,7 +109,7 @@ def main() -> None:
                 "kept",
             ),
             rows=rows,
-            command="python benchmarks/generators.py DATA=casting COUNT={given['COUNT']} "
+            command=f"python benchmarks/generators.py DATA=casting COUNT={given['COUNT']} "
             f"MINUTES={given['MINUTES']} SEED={seed}",
         )
 
