@@ -7,6 +7,7 @@ of images.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -28,6 +29,10 @@ from goodpart.progress import Progress, track
 BACKBONE_FILE = "backbone.onnx"
 # OpenCV 5 takes no image of more channels.
 MOST_CHANNELS = 128
+# Sigmas in cells of the surroundings whose brightness counts.
+SHADES = (2.0, 6.0)
+# Grey levels that count as much as a deviation of the shipped backbone's features.
+SHADE_UNIT = np.float32(5.0)
 
 
 class CellFeatures:
@@ -50,6 +55,9 @@ class CellFeatures:
         What runs the backbone.
     tone : "linear" or "log"
         The curve through which the network sees the image.
+    shading : bool
+        Also how bright a cell's nearer and wider surroundings are, as the two last features: a
+        network that looks at local structure does not tell.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class CellFeatures:
         smoothing: int = 3,
         engine: EngineName = "onnxruntime",
         tone: Tone = "linear",
+        shading: bool = False,
     ) -> None:
         self.backbone = backbone
+        self.shading = shading
         self.tone: Tone = tone
         self.smoothing = smoothing
         step = int(np.lcm(backbone.requires_multiple, 2 * stride))
@@ -77,7 +87,8 @@ class CellFeatures:
     @property
     def channels(self) -> int:
         """Features per cell."""
-        return sum(output.channels for output in self.backbone.outputs)
+        found = sum(output.channels for output in self.backbone.outputs)
+        return found + len(SHADES) if self.shading else found
 
     def __call__(self, image: PartPixels) -> NDArray[np.float32]:
         """Features of one part image.
@@ -91,7 +102,8 @@ class CellFeatures:
             self._extract = self.backbone.session(engine=self._engine)
         # Resized in float32: an exported network, which has no bytes to round to, does the same.
         resized = resize_part(image.astype(np.float32), self.input_size)
-        maps = self._extract(apply_tone(resized, self.tone)[None])
+        seen = apply_tone(resized, self.tone)
+        maps = self._extract(seen[None])
         rows, columns = self.grid
         cells = np.empty((rows, columns, self.channels), dtype=np.float32)
         start = 0
@@ -99,7 +111,13 @@ class CellFeatures:
             values = maps[output.name][0]
             cells[:, :, start : start + output.channels] = self._to_grid(values)
             start += output.channels
-        return self._smooth(cells) if self.smoothing > 1 else cells
+        if self.smoothing > 1:
+            cells[:, :, :start] = self._smooth(cells[:, :, :start])
+        if self.shading:
+            grey = seen if seen.ndim == 2 else seen.mean(axis=2)
+            for index, sigma in enumerate(SHADES):
+                cells[:, :, start + index] = self._shade(grey, sigma) / SHADE_UNIT
+        return cells
 
     def export(self, graph: ScoreGraph) -> str:
         """Add this to a graph: from its input to features (1, channels, rows, columns)."""
@@ -107,8 +125,12 @@ class CellFeatures:
         if graph.size != self.input_size:
             planes = graph.separable(planes, self._to_input, graph.size)
         planes = export_tone(graph, planes, self.tone)
+        grey = planes
         if graph.channels == 1:
             planes = graph.node("Concat", [planes] * 3, axis=1)
+        else:
+            third = graph.constant(np.full((1, 3, 1, 1), 1 / 3))
+            grey = graph.node("Conv", [planes, third])
         maps = graph.backbone(planes, self.backbone)
         height, width = self.input_size
         found = [
@@ -119,10 +141,20 @@ class CellFeatures:
             )
             for output in self.backbone.outputs
         ]
+        if self.shading:
+            for sigma in SHADES:
+                shade = functools.partial(self._shade, sigma=sigma)
+                shades = graph.separable(grey, shade, self.input_size)
+                found.append(graph.multiply(shades, 1 / SHADE_UNIT))
         return graph.node("Concat", found, axis=1)
 
     def _to_input(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         return resize_part(plane, self.input_size)
+
+    def _shade(self, grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        cells = resize_part(grey, self.grid)
+        blurred: Any = cv2.GaussianBlur(cells, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(blurred, dtype=np.float32)
 
     def _plane_to_cells(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         cells = self._to_grid(plane[None])

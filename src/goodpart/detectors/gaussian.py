@@ -41,6 +41,8 @@ class Gaussian(Detector):
     tone : "auto", "linear" or "log"
         The curve through which the network sees images; ``"auto"`` takes ``"log"`` where the
         light on the good images varies, see :func:`goodpart.detectors.tone.choose_tone`.
+    shading : bool
+        Also the brightness of each cell's surroundings.
     smoothing : int
         Features are averaged over this many cells squared.
     map_smoothing : float
@@ -59,6 +61,7 @@ class Gaussian(Detector):
         backbone: str = "goodpart",
         resolution: int = 384,
         tone: Literal["auto", "linear", "log"] = "auto",
+        shading: bool = True,
         smoothing: int = 3,
         map_smoothing: float = 0.8,
         ridge: float = 0.01,
@@ -66,6 +69,7 @@ class Gaussian(Detector):
         self.backbone = backbone
         self.resolution = resolution
         self.tone = tone
+        self.shading = shading
         self.smoothing = smoothing
         self.map_smoothing = map_smoothing
         self.ridge = ridge
@@ -165,6 +169,7 @@ class Gaussian(Detector):
             smoothing=self.smoothing,
             engine=self.engine,
             tone=self.tone_,
+            shading=self.shading,
         )
         grid = self.cells_.grid
         self.gaussians_ = CellGaussians(
