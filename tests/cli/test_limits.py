@@ -99,4 +99,4 @@ def test_export_writes_a_network_and_an_example(goodpart, model, tmp_path):
 
 def test_an_engine_that_does_not_exist_is_named(goodpart, model, caps):
     done = goodpart("predict", model, caps / "Normal", "--engine", "tensorrt")
-    assert done.returncode == 2 and "onnxruntime and openvino" in done.stderr
+    assert done.returncode == 2 and "onnxruntime, openvino" in done.stderr

@@ -65,7 +65,7 @@ def test_each_part_is_drawn_with_heat_regions_and_ground_truth(model, chosen):
     assert abs(rows.min() - 26) <= 1 and abs(columns.min() - 36) <= 1
     assert abs(rows.max() - 33) <= 1 and abs(columns.max() - 43) <= 1
     hot = spot["heatmap"].min(axis=2) < 100
-    assert hot[26:34, 36:44].mean() > 0.9 and hot[:, :20].mean() == 0
+    assert hot[26:34, 36:44].mean() > 0.9 and hot[:, :20].mean() < 0.01
 
 
 def test_a_reconstruction_is_shown_where_the_detector_has_one(model, chosen, monkeypatch):
