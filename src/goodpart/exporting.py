@@ -136,9 +136,12 @@ EXAMPLE = '''"""Judge part images with NETWORK: needs numpy, Pillow and onnxrunt
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is loaded
 import onnxruntime
 from PIL import Image
 
