@@ -151,10 +151,8 @@ def show(answer: dict[str, Any]) -> None:
     say.print(table)
     memory = answer["peak_memory_mb"]
     peak = "" if memory is None else f", peak memory {memory:.0f} MiB"
-    say.print(
-        f"{answer['images_per_second']:.1f} images/s, {answer['threads']} threads, "
-        f"{answer['engine']}{peak}"
-    )
+    threads = f"{answer['threads']} thread" + ("s" if answer["threads"] != 1 else "")
+    say.print(f"{answer['images_per_second']:.1f} images/s, {threads}, {answer['engine']}{peak}")
     say.print(answer["machine"])
     if answer["not_judged"]:
         say.print(f"{answer['not_judged']} parts were not judged", style="yellow")
