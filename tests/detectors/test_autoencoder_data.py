@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodpart.detectors.autoencoder_corrupt import corrupt
-from goodpart.detectors.autoencoder_data import looks_alike_turned, normalise, split
+from goodpart.detectors.autoencoder_data import normalise, split
 from goodpart.detectors.autoencoder_presets import configure
+from goodpart.detectors.turns import looks_alike_turned
 from goodpart.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,6 @@ from goodpart.detectors.autoencoder_data import (
     Splits,
     common_shape,
     export_normalised,
-    looks_alike_turned,
     normalise,
     prepare,
     pretraining_images,
@@ -42,6 +41,7 @@ from goodpart.detectors.autoencoder_scores import (
     wrapped_score,
 )
 from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.turns import looks_alike_turned
 from goodpart.errors import ModelError, TrainingError
 from goodpart.parts.road import resize_part
 from goodpart.progress import Progress, track

@@ -181,31 +181,6 @@ def export_normalised(
     return graph.node("Div", [centered, spread])
 
 
-def looks_alike_turned(images: Sequence[NDArray[Any]]) -> bool:
-    """Whether quarter turns of these parts look like other parts: they may then be shown turned.
-
-    Parts that lie in any orientation have a mean image that equals its own quarter turn but for
-    chance; a mark that always sits at the same place does not.
-
-    Parameters
-    ----------
-    images : sequence of ndarray, (H, W, C)
-    """
-    if images[0].shape[0] != images[0].shape[1]:
-        return False
-    count = len(images)
-    total = np.zeros(images[0].shape, dtype=np.float64)
-    squares = np.zeros_like(total)
-    for image in images:
-        total += image
-        squares += np.square(image, dtype=np.float64)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    deviation = np.maximum(deviation, np.rot90(deviation)) + 0.05 * (images[0].std() + 1e-6)
-    apart = np.abs(mean - np.rot90(mean)) / deviation
-    return bool(np.quantile(apart, 0.999) < 1.0 + 4.0 * np.sqrt(2.0 / count))
-
-
 def pretraining_images(folder: str, channels: int) -> list[NDArray[Any]]:
     """The good training images of another data folder, grey or colour as asked.
 

@@ -5,14 +5,14 @@ A backbone's features, and PaDiM's Gaussian for every cell (:mod:`.cell_gaussian
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import Detector, PartPixels, State
+from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
 from goodpart.detectors.cell_gaussians import CellGaussians
 from goodpart.detectors.deviation import by_size
 from goodpart.detectors.features import (
@@ -25,6 +25,7 @@ from goodpart.detectors.features import (
 )
 from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.detectors.tone import Tone, choose_tone
+from goodpart.detectors.turns import TURNS, Turned, lie_any_way, unturned
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent
 
@@ -43,6 +44,8 @@ class Gaussian(Detector):
         light on the good images varies, see :func:`goodpart.detectors.tone.choose_tone`.
     shading : bool
         Also the brightness of each cell's surroundings.
+    turns : "auto" or bool
+        Also learn from quarter turns; ``"auto"``: where good parts lie in any orientation.
     smoothing : int
         Features are averaged over this many cells squared.
     map_smoothing : float
@@ -62,6 +65,7 @@ class Gaussian(Detector):
         resolution: int = 384,
         tone: Literal["auto", "linear", "log"] = "auto",
         shading: bool = True,
+        turns: Literal["auto"] | bool = "auto",
         smoothing: int = 3,
         map_smoothing: float = 0.8,
         ridge: float = 0.01,
@@ -70,6 +74,7 @@ class Gaussian(Detector):
         self.resolution = resolution
         self.tone = tone
         self.shading = shading
+        self.turns = turns
         self.smoothing = smoothing
         self.map_smoothing = map_smoothing
         self.ridge = ridge
@@ -92,18 +97,16 @@ class Gaussian(Detector):
             Fewer than two images, or all of one source.
         """
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
-        members = by_size(sources)
         if len(set(sources)) < 2:
             raise TrainingError(f"{self.name} needs good images from at least two sources")
         backbone = load_backbone(self.backbone)
         self.tone_: Tone = choose_tone(images, mask) if self.tone == "auto" else self.tone
         size = (images[0].shape[0], images[0].shape[1])
         self._prepare(backbone, size, mask)
-        store = FeatureStore(self.cells_, images, progress)
-        try:
-            self.held_out_ = self.gaussians_.fit(store, members, progress or silent)
-        finally:
-            store.close()
+        self.turns_ = lie_any_way(images, mask) if self.turns == "auto" else self.turns
+        if self.turns_ and size[0] != size[1]:
+            raise TrainingError(f"{self.name}: turns=true needs square part images, not {size}")
+        self._learn(self.gaussians_.fit, images, sources, progress)
         return self
 
     def extend(
@@ -116,11 +119,7 @@ class Gaussian(Detector):
         """See :meth:`Detector.extend` and :meth:`CellGaussians.extend`."""
         self._check_fitted("gaussians_")
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
-        store = FeatureStore(self.cells_, images, progress)
-        try:
-            self.held_out_ = self.gaussians_.extend(store, by_size(sources), progress or silent)
-        finally:
-            store.close()
+        self._learn(self.gaussians_.extend, images, sources, progress)
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -140,6 +139,7 @@ class Gaussian(Detector):
             "backbone": self.cells_.backbone.name,
             "size": list(self.size_),
             "tone": self.tone_,
+            "turns": self.turns_,
             "images": self.gaussians_.moments.count,
         }
         return State(self.gaussians_.arrays(), saved_backbone(self.cells_.backbone), values)
@@ -148,7 +148,7 @@ class Gaussian(Detector):
         """See :meth:`Detector.restore`."""
         try:
             height, width = state.values["size"]
-            self.tone_ = state.values["tone"]
+            self.tone_, self.turns_ = state.values["tone"], bool(state.values["turns"])
             backbone = restored_backbone(state, state.values["backbone"])
             self._prepare(backbone, (height, width), None)
             self.gaussians_.restore(state.arrays, int(state.values["images"]))
@@ -157,6 +157,22 @@ class Gaussian(Detector):
         if self.gaussians_.mean.shape != (*self.cells_.grid, self.cells_.channels):
             raise ModelError("the gaussian model and its backbone do not belong together")
         return self
+
+    def _learn(
+        self,
+        learn: Callable[[FeatureStore, list[NDArray[np.intp]], Progress], list[HeldOut]],
+        images: Sequence[PartPixels],
+        sources: list[str],
+        progress: Progress | None,
+    ) -> None:
+        if self.turns_:
+            images, sources = Turned(images), [one for one in sources for _ in range(TURNS)]
+        store = FeatureStore(self.cells_, images, progress)
+        try:
+            found = learn(store, by_size(sources), progress or silent)
+        finally:
+            store.close()
+        self.held_out_ = unturned(found) if self.turns_ else found
 
     def _prepare(
         self, backbone: Any, size: tuple[int, int], mask: NDArray[np.bool_] | None
