@@ -105,7 +105,9 @@ class Gaussian(Detector):
         self._prepare(backbone, size, mask)
         self.turns_ = lie_any_way(images, mask) if self.turns == "auto" else self.turns
         if self.turns_ and size[0] != size[1]:
-            raise TrainingError(f"{self.name}: turns=true needs square part images, not {size}")
+            raise TrainingError(
+                f"{self.name}: turns=true needs square part images, not {size[0]}x{size[1]} pixels"
+            )
         self._learn(self.gaussians_.fit, images, sources, progress)
         return self
 

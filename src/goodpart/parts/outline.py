@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 OUTLINE_REACH = 1.33
 _RAYS = 128
 # Of a circle around the middle, four fifths of the rays end within this share of its radius; of a
-# hexagon, within 0.13.
+# hexagon, within 0.12.
 _ROUND = 0.06
 # And it goes from bright to dark, or from dark to bright, on nearly all rays: a texture, whose last
 # edges also lie at one distance, just inside the border, goes either way.

@@ -24,8 +24,8 @@ from goodpart.recipe import Recipe
 GREY_TOLERANCE = 4.0
 
 # Where a part image reaches beyond its source: what does not count along the source's border.
-# As far as a backbone's coarsest features see: nearer, the highest scores of held-out good castings
-# lay ten times as often as chance would put them.
+# As far as a backbone's coarsest features see: nearer, what a held-out good part scores comes from
+# pixels that its image does not show.
 _BORDER_SHARE = 0.07
 
 # Problems of pockets that still show a part.
