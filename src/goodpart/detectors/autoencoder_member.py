@@ -13,11 +13,9 @@ from goodpart.detectors.autoencoder_presets import BLOCK, COMPARED, Configuratio
 from goodpart.detectors.autoencoder_scores import heatmap, wrapped_heatmap
 from goodpart.detectors.base import HeldOut
 from goodpart.detectors.cell_gaussians import CellGaussians
-from goodpart.detectors.deviation import by_size
 from goodpart.detectors.engine import EngineName, Network
-from goodpart.detectors.features import FeatureStore, cell_mask
-from goodpart.parts.augment import ROTATIONS, rotate
-from goodpart.progress import Progress, silent, track
+from goodpart.detectors.features import cell_mask
+from goodpart.progress import Progress, track
 
 Floats = NDArray[np.float32]
 
@@ -120,22 +118,9 @@ class Member:
         if self._made.network == "seed":
             listed = track(held, "calibrating", len(held), progress)
             return [HeldOut(index, self.score_map(parts[index])) for index in listed]
-        shown = ROTATIONS if turns else (0,)
-        turned = [rotate(parts[index], turn) for turn in shown for index in held]
-        store = FeatureStore(self, turned, progress)
-        try:
-            members = by_size([sources[index] for _ in shown for index in held])
-            learn = self.gaussians.extend if self.calibrated else self.gaussians.fit
-            found = learn(store, members, progress or silent)
-        finally:
-            store.close()
-        upright = found[: len(held)]
-        return [HeldOut(held[one.index], one.raw_map) for one in upright]
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether parts have said what is normal."""
-        return hasattr(self.gaussians, "moments")
+        chosen, names = [parts[index] for index in held], [sources[index] for index in held]
+        found = self.gaussians.learn_from(self, chosen, names, turns=turns, progress=progress)
+        return [HeldOut(held[one.index], one.raw_map) for one in found]
 
     def pairs(
         self, parts: Sequence[NDArray[Any]], held: Sequence[int]

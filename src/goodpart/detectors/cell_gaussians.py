@@ -18,22 +18,25 @@ from a scatter matrix, whose inverse follows by Woodbury's identity (see :func:`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import HeldOut
+from goodpart.detectors.base import HeldOut, PartPixels
 from goodpart.detectors.deviation import (
     Moments,
+    by_size,
     deviations,
     export_deviations,
     held_out_maps,
     in_deviations,
 )
-from goodpart.detectors.features import FeatureStore
+from goodpart.detectors.features import Cells, FeatureStore
 from goodpart.detectors.score_graph import ScoreGraph
-from goodpart.progress import Progress
+from goodpart.detectors.turns import TURNS, Turned, unturned
+from goodpart.progress import Progress, silent
 
 BLOCK = 2
 
@@ -110,6 +113,43 @@ class CellGaussians:
         distances = self._extend_blocks(store, members, progress)
         self._take(self.moments.plus(Moments.of(distances)))
         return held_out_maps(distances, members, self.moments, self.mask, self.smoothing)
+
+    def learn_from(
+        self,
+        cells: Cells,
+        images: Sequence[PartPixels],
+        sources: Sequence[str],
+        *,
+        turns: bool,
+        progress: Progress | None = None,
+    ) -> list[HeldOut]:
+        """Learn from images, beside those of earlier calls.
+
+        Parameters
+        ----------
+        cells : Cells
+            Gives their features.
+        images : sequence of ndarray
+        sources : sequence of str
+            Of each image; of at least two sources in the first call.
+        turns : bool
+            Each image also counts at its quarter turns.
+        progress : callable, optional
+
+        Returns
+        -------
+        list of HeldOut
+            A score map for each image as it came, by a model without its source.
+        """
+        if turns:
+            images, sources = Turned(images), [one for one in sources for _ in range(TURNS)]
+        store = FeatureStore(cells, images, progress)
+        try:
+            learn = self.extend if hasattr(self, "moments") else self.fit
+            found = learn(store, by_size(sources), progress or silent)
+        finally:
+            store.close()
+        return unturned(found) if turns else found
 
     def score_map(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (rows, columns, channels) in deviations from held-out good parts."""

@@ -5,19 +5,17 @@ A backbone's features, and PaDiM's Gaussian for every cell (:mod:`.cell_gaussian
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
+from goodpart.detectors.base import Detector, PartPixels, State
 from goodpart.detectors.cell_gaussians import CellGaussians
-from goodpart.detectors.deviation import by_size
 from goodpart.detectors.features import (
     CellFeatures,
-    FeatureStore,
     cell_mask,
     load_backbone,
     restored_backbone,
@@ -25,9 +23,9 @@ from goodpart.detectors.features import (
 )
 from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.detectors.tone import Tone, choose_tone
-from goodpart.detectors.turns import TURNS, Turned, lie_any_way, unturned
+from goodpart.detectors.turns import lie_any_way
 from goodpart.errors import ModelError, TrainingError
-from goodpart.progress import Progress, silent
+from goodpart.progress import Progress
 
 
 class Gaussian(Detector):
@@ -108,7 +106,9 @@ class Gaussian(Detector):
             raise TrainingError(
                 f"{self.name}: turns=true needs square part images, not {size[0]}x{size[1]} pixels"
             )
-        self._learn(self.gaussians_.fit, images, sources, progress)
+        self.held_out_ = self.gaussians_.learn_from(
+            self.cells_, images, sources, turns=self.turns_, progress=progress
+        )
         return self
 
     def extend(
@@ -121,7 +121,9 @@ class Gaussian(Detector):
         """See :meth:`Detector.extend` and :meth:`CellGaussians.extend`."""
         self._check_fitted("gaussians_")
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
-        self._learn(self.gaussians_.extend, images, sources, progress)
+        self.held_out_ = self.gaussians_.learn_from(
+            self.cells_, images, sources, turns=self.turns_, progress=progress
+        )
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -159,22 +161,6 @@ class Gaussian(Detector):
         if self.gaussians_.mean.shape != (*self.cells_.grid, self.cells_.channels):
             raise ModelError("the gaussian model and its backbone do not belong together")
         return self
-
-    def _learn(
-        self,
-        learn: Callable[[FeatureStore, list[NDArray[np.intp]], Progress], list[HeldOut]],
-        images: Sequence[PartPixels],
-        sources: list[str],
-        progress: Progress | None,
-    ) -> None:
-        if self.turns_:
-            images, sources = Turned(images), [one for one in sources for _ in range(TURNS)]
-        store = FeatureStore(self.cells_, images, progress)
-        try:
-            found = learn(store, by_size(sources), progress or silent)
-        finally:
-            store.close()
-        self.held_out_ = unturned(found) if self.turns_ else found
 
     def _prepare(
         self, backbone: Any, size: tuple[int, int], mask: NDArray[np.bool_] | None

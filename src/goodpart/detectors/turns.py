@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.detectors.base import HeldOut, PartPixels
+from goodpart.parts.augment import ROTATIONS, rotate
 
-TURNS = 4
+TURNS = len(ROTATIONS)
 # Images that are looked at to tell, and the side they are looked at.
 _SAMPLE, _SIDE = 64, 96
 
@@ -42,7 +43,7 @@ class Turned(Sequence[PartPixels]):
         source, turn = divmod(index, TURNS)
         if self._last is None or self._last[0] != source:
             self._last = (source, self._images[source])
-        return np.ascontiguousarray(np.rot90(self._last[1], turn))
+        return rotate(self._last[1], ROTATIONS[turn])
 
 
 def unturned(held_out: Sequence[HeldOut]) -> list[HeldOut]:
