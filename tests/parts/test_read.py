@@ -156,3 +156,14 @@ def test_damaged_files_never_raise_anything_else(data: st.DataObject) -> None:
     except ImageError:
         return
     assert image.pixels.dtype in (np.uint8, np.uint16)
+
+
+def test_a_tiff_whose_further_pages_are_damaged_is_unreadable() -> None:
+    content = bytearray(encode(RGB, "TIFF"))
+    start = int.from_bytes(content[4:8], "little")
+    following = start + 2 + 12 * int.from_bytes(content[start : start + 2], "little")
+    # A next page beyond the end of the file: Pillow finds that out when it counts pages.
+    content[following : following + 4] = (1 << 16).to_bytes(4, "little")
+    with pytest.raises(ImageError) as caught:
+        read_image(bytes(content))
+    assert caught.value.reason == "unreadable"

@@ -137,30 +137,27 @@ def _decode(data: bytes, limits: InputSection, name: str) -> SourceImage:
             "unreadable",
             f"{name}: not a readable {', '.join(FORMATS)} image ({error.__class__.__name__})",
         ) from None
-    with image:
-        _check_sides(image.width, image.height, name)
-        _check_pixels(image.width, image.height, limits, name)
-        if getattr(image, "n_frames", 1) > 1:
-            raise ImageError("unsupported", f"{name}: has several frames or pages, one is needed")
-        if image.format == "PNG":
-            _check_png(data, name)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if (
-                    image.format in ("PNG", "TIFF")
-                    and _bits(image, data) > 8
-                    and image.mode == "RGB"
-                ):
-                    pixels = _decode_deep_color(data, name)
-                else:
-                    image.load()
-                    pixels = _to_array(ImageOps.exif_transpose(image), name)
-        except ImageError:
-            raise
-        except Exception as error:  # decoders raise many kinds on broken data
-            reason = "truncated" if "truncat" in str(error).lower() else "unreadable"
-            raise ImageError(reason, f"{name}: cannot be decoded to its end: {error}") from None
+    try:
+        with image, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _check_sides(image.width, image.height, name)
+            _check_pixels(image.width, image.height, limits, name)
+            if getattr(image, "n_frames", 1) > 1:  # reads the headers of further pages
+                raise ImageError(
+                    "unsupported", f"{name}: has several frames or pages, one is needed"
+                )
+            if image.format == "PNG":
+                _check_png(data, name)
+            if image.format in ("PNG", "TIFF") and _bits(image, data) > 8 and image.mode == "RGB":
+                pixels = _decode_deep_color(data, name)
+            else:
+                image.load()
+                pixels = _to_array(ImageOps.exif_transpose(image), name)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise many kinds on broken data
+        reason = "truncated" if "truncat" in str(error).lower() else "unreadable"
+        raise ImageError(reason, f"{name}: cannot be decoded to its end: {error}") from None
     return SourceImage(pixels, name, hashlib.sha256(data).hexdigest())
 
 
