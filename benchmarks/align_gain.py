@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from goodpart.decision.maps import score_of
 from goodpart.detectors.backbones import load_backbone
-from goodpart.fitting import complete_recipe, cut_parts, fit, gather
+from goodpart.fitting import fit
+from goodpart.gathering import complete_recipe, cut_parts, gather
 from goodpart.parts.dataset import load_dataset
 from goodpart.parts.read import read_image
 from goodpart.parts.road import Road, resize_part
@@ -94,7 +95,7 @@ def measure_padim(data: Path, recipe: Recipe, teacher: str) -> dict[str, Any]:
     images = gather(data)
     complete, state = complete_recipe(recipe, images)
     road = Road(complete, state)
-    parts, *_ = cut_parts(images, road)
+    parts = cut_parts(images, road).images
     padim = Padim(teacher)
     padim.fit(parts)
     scores: dict[bool, list[float]] = {True: [], False: []}

@@ -31,6 +31,8 @@ def story_of(good: Any, defects: Any = (), **more: Any) -> dict[str, Any]:
         "vouched": [],
         "held_out": "cross-fitted",
         "own_limit": None,
+        "captures": "apart",
+        "same_part": [],
         "history": [],
         **more,
     }
@@ -130,6 +132,31 @@ def test_images_that_a_person_vouched_for_never_stand_out() -> None:
     limits, story = set_again({**story, "vouched": ["g250"]}, LimitsSection(), why="learn")
     assert story["outliers"] == []
     assert limits.ng < 40.0, "one image in 251 is within the rate"
+
+
+def test_captures_of_one_part_are_said_and_count_once_where_held_out_together() -> None:
+    """40 parts, five captures of each; the fifth scores as high as the part's number."""
+    scores = [float(part) if capture == 4 else 0.5 for part in range(40) for capture in range(5)]
+    same = [[f"g{5 * part + capture}" for capture in range(5)] for part in range(40)]
+    limits, apart = set_again(story_of(scores, same_part=same), LimitsSection(), why="trained")
+    assert apart["images"] == 200 and apart["promised"]
+    assert "200 good images show 40 different parts" in apart["notes"][-1]
+    assert "part.captures=together" in apart["notes"][-1]
+    story = story_of(scores, same_part=same, captures="together")
+    limits, together = set_again(story, LimitsSection(overkill=0.1), why="trained")
+    assert together["images"] == 40 and limits.ng == 36.0, "the 37th of 40 parts"
+    assert "40 different good parts" in together["notes"][0]
+    assert costs(together, limits)["overkill"]["n"] == 40
+    assert choices(together)[-1]["overkill"] == pytest.approx(1 / 41)
+    _, strict = set_again(together, LimitsSection(), why="limits")
+    assert not strict["promised"], "40 parts cannot promise 1 %, however many images show them"
+
+
+def test_a_few_captures_of_one_part_are_not_worth_a_note() -> None:
+    story = story_of(np.arange(100.0), same_part=[["g1", "g2"]])
+    assert not any(
+        "different parts" in note for note in set_again(story, LimitsSection(), why="")[1]["notes"]
+    )
 
 
 def test_defects_come_from_folders_but_never_from_a_test_side(tmp_path: Any) -> None:

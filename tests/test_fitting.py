@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from goodpart.errors import DataError
-from goodpart.fitting import PartSequence, complete_recipe, fit, gather
+from goodpart.fitting import fit
+from goodpart.gathering import PartSequence, complete_recipe, gather
 from goodpart.parts.read import read_image
 from goodpart.parts.road import Road
 from goodpart.recipe import Recipe, parse_recipe

@@ -3,7 +3,8 @@
 What limits are set from stays in the model's manifest under ``calibration``: the held-out scores
 of the good images by name (``good_scores``), which of them a person vouched for (``vouched``),
 scores of defective images where some were given (``defect_scores``), how the held-out scores came
-about (``held_out``), and a ``history`` of every change.
+about (``held_out``), which good images show one and the same part (``same_part``) and whether
+those were held out together (``captures``), and a ``history`` of every change.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from goodpart.decision import Limits
 from goodpart.decision.judge import region_level
-from goodpart.decision.limits import calibrate, conformal_limit, smallest_rate
+from goodpart.decision.limits import calibrate, conformal_limit, highest, smallest_rate
 from goodpart.decision.maps import resize_mask
 from goodpart.decision.metrics import Rate
 from goodpart.detectors import Detector
@@ -33,12 +34,15 @@ BY_HAND = "by hand"
 OWN = "the detector's own"
 # Rates that a person may want to compare before choosing one.
 USUAL_RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+# Share of further captures among the good images from which a person should know of them.
+MANY_CAPTURES = 0.1
 
 
 def set_limits(
     detector: Detector,
     recipe: Recipe,
     names: list[str],
+    shown: Sequence[int],
     mask_of: Callable[[int], NDArray[np.bool_] | None],
 ) -> tuple[Limits, float, dict[str, Any]]:
     """Limits, region level and their story from a fitted detector's held-out maps.
@@ -49,6 +53,8 @@ def set_limits(
     recipe : Recipe
     names : list of str
         Of the part images that it learned.
+    shown : sequence of int
+        Which part each of them shows.
     mask_of : callable
         Where pixels of a part image count, by its index; ``None``: everywhere.
 
@@ -71,12 +77,24 @@ def set_limits(
         "vouched": [],
         "held_out": detector.guarantee,
         "own_limit": detector.own_limit,
+        "captures": recipe.part.captures,
+        "same_part": captures_of(
+            [names[h.index] for h in held_out], [shown[h.index] for h in held_out]
+        ),
         "history": [],
     }
     # An escape rate needs defective images: limits for it are set once those are scored.
     wish = recipe.limits.model_copy(update={"escape": None})
     limits, story = set_again(story, wish, own=detector.own_limit is not None, why="trained")
     return limits, level, story
+
+
+def captures_of(names: Sequence[str], shown: Sequence[int]) -> list[list[str]]:
+    """Names of images that show one and the same part, for every part with several."""
+    found: dict[int, list[str]] = {}
+    for name, part in zip(names, shown, strict=True):
+        found.setdefault(part, []).append(name)
+    return [group for group in found.values() if len(group) > 1]
 
 
 def _counted(raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
@@ -123,6 +141,8 @@ def set_again(
         raise DataError(
             "an escape rate needs defective images: give a folder of them with --defects"
         )
+    parts = _shown(story, list(good))
+    together = story["captures"] == "together"
     result = calibrate(
         list(good.values()),
         overkill=wish.overkill,
@@ -130,8 +150,18 @@ def set_again(
         defects=list(defects.values()),
         escape=wish.escape,
         vouched={index for index, name in enumerate(good) if name in set(story["vouched"])},
+        parts=parts if together else None,
     )
     limits, new = result.limits, result.to_dict()
+    different = len(set(parts))
+    if len(good) - different > MANY_CAPTURES * len(good):
+        note = f"{len(good)} good images show {different} different parts"
+        if not together:
+            note += (
+                ": the rate is for further images of parts like these, and parts never seen may "
+                "be judged NG far more often; for those train with --set part.captures=together"
+            )
+        new["notes"].append(note)
     if wish.ok is not None and wish.ng is not None:
         limits = Limits(wish.ok, wish.ng)
         new |= {"guarantee": BY_HAND, "promised": False}
@@ -159,6 +189,8 @@ def set_again(
         "vouched": list(story["vouched"]),
         "held_out": story["held_out"],
         "own_limit": story["own_limit"],
+        "captures": story["captures"],
+        "same_part": story["same_part"],
         "history": [*story["history"], entry],
     }
     return limits, new
@@ -219,10 +251,20 @@ def choices(story: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _kept(story: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Good scores without those that stand out."""
+    """Good scores without those that stand out: of images, or of parts where those count."""
     out = set(story["outliers"])
-    kept = [score for name, score in story["good_scores"].items() if name not in out]
-    return np.array(kept, dtype=np.float64)
+    names = [name for name in story["good_scores"] if name not in out]
+    scores = np.array([story["good_scores"][name] for name in names], dtype=np.float64)
+    if story["captures"] == "together":
+        return highest(scores, np.array(_shown(story, names)))
+    return scores
+
+
+def _shown(story: Mapping[str, Any], names: Sequence[str]) -> list[int]:
+    """Which part each of these images shows, as numbers."""
+    part = {name: group[0] for group in story["same_part"] for name in group}
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(part.get(name, name), len(numbers)) for name in names]
 
 
 def defect_files(folder: Path) -> list[Path]:

@@ -17,12 +17,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from goodpart.calibration import OWN, defect_files, score_defects, set_again
+from goodpart.calibration import OWN, captures_of, defect_files, score_defects, set_again
 from goodpart.decision import Inspection, Verdict
 from goodpart.detectors.engine_check import EngineCheck
 from goodpart.errors import DataError, TrainingError
 from goodpart.fitting import fingerprint
+from goodpart.gathering import same_parts
 from goodpart.model import Model, Prepared
+from goodpart.parts.duplicates import thumbnail_of
+from goodpart.parts.statistics import to_grey
 from goodpart.progress import Progress, track
 
 MANY = 0.1
@@ -131,12 +134,17 @@ def learn(
     if not parts:
         raise DataError(f"nothing to learn; the first: {result.left_out[0][1]}")
     names = [_name(part.common) for part in parts]
-    model.detector.extend([p.pixels for p in parts], groups=names, progress=progress)
+    shown = list(range(len(parts)))
+    if model.recipe.part.captures == "together":
+        shown = same_parts([thumbnail_of(to_grey(part.pixels)) for part in parts], progress)
+    model.detector.extend(
+        [p.pixels for p in parts], groups=[names[one] for one in shown], progress=progress
+    )
     held_out = {
         names[held.index]: model.detector.score(held.raw_map, parts[held.index].mask)
         for held in model.detector.held_out_
     }
-    _limit(model, held_out, files, result, progress)
+    _limit(model, held_out, captures_of(names, shown), files, result, progress)
     for part, earlier in zip(parts, before, strict=True):
         now = model.conclude(part, model.detector.raw_map(part.pixels), score_ms=0.0)
         assert earlier.score is not None and now.score is not None
@@ -174,6 +182,7 @@ def _gather(
 def _limit(
     model: Model,
     held_out: dict[str, float],
+    same_part: list[list[str]],
     files: Sequence[Path] | None,
     result: Learned,
     progress: Progress | None,
@@ -192,6 +201,7 @@ def _limit(
         **story,
         "good_scores": {**story["good_scores"], **held_out},
         "defect_scores": defect_scores,
+        "same_part": [*story["same_part"], *same_part],
         "vouched": [*story["vouched"], *held_out],
     }
     count = len(held_out)

@@ -141,6 +141,11 @@ class PartSection(Section):
         description="side of the tiles in which a larger part is looked at; none: in one piece",
     )
     overlap: float = Field(0.15, ge=0, le=0.5, description="what tiles have in common, at least")
+    captures: Literal["apart", "together"] = Field(
+        "apart",
+        description="good images that show one and the same part: apart, each counts by itself; "
+        "together, they are held out together and limits count parts",
+    )
 
     @field_validator("size")
     @classmethod

@@ -91,7 +91,10 @@ def command(
         f"{summary['detector']} learned from {summary['parts']} good parts{drawn} "
         f"in {summary['seconds']:.1f} s -> {out}"
     )
-    say.print(f"limit {model.limits.ng:.4g}: " + "; ".join(model.calibration["notes"]))
+    first, *others = model.calibration["notes"]
+    say.print(f"limit {model.limits.ng:.4g}: {first}")
+    for note in others:
+        say.print(f"  {note}", style="yellow", markup=False)
     judged_by = model.provenance.get("engine")
     if judged_by is not None:
         say.print(

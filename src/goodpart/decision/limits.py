@@ -43,9 +43,10 @@ class Calibration:
         The rate asked for.
     guarantee : "split" or "cross-fitted" or "by hand"
     images : int
-        Good images that the limit stands on, without those that stand out.
+        Good images that the limit stands on, or good parts where those are counted, without
+        those that stand out.
     smallest : float
-        The smallest overkill that this many images can promise.
+        The smallest overkill that this many can promise.
     promised : bool
         Whether the rate asked for can be promised.
     outliers : tuple of int
@@ -131,6 +132,7 @@ def calibrate(
     defects: Sequence[float] = (),
     escape: float | None = None,
     vouched: Collection[int] = (),
+    parts: Sequence[int] | None = None,
 ) -> Calibration:
     """Set the limits.
 
@@ -148,6 +150,8 @@ def calibrate(
         overkill allows, ``ok`` is lowered and the band between becomes CHECK.
     vouched : collection of int
         Indices of good images that a person looked at: they never stand out.
+    parts : sequence of int, optional
+        Which part each good image shows. A part then counts once, by its highest score.
 
     Raises
     ------
@@ -157,10 +161,14 @@ def calibrate(
     scores = np.asarray(good, dtype=np.float64)
     outliers = tuple(index for index in standing_out(scores) if index not in vouched)
     kept = np.delete(scores, list(outliers))
+    unit = "good images"
+    if parts is not None:
+        unit = "different good parts"
+        kept = highest(kept, np.delete(np.asarray(parts), list(outliers)))
     limit = conformal_limit(kept, overkill)
     smallest = smallest_rate(kept.size)
     promised = kept.size >= images_needed(overkill)
-    notes = [_promise(guarantee, overkill, promised, int(kept.size), smallest)]
+    notes = [_promise(guarantee, overkill, promised, f"{kept.size} {unit}", smallest)]
     if outliers:
         notes.append(
             f"{len(outliers)} of {scores.size} good images stand out and do not move the limit; "
@@ -207,15 +215,23 @@ def escape_limit(defects: Sequence[float], escape: float) -> float:
     return float(np.nextafter(ordered[rank - 1], -np.inf))
 
 
-def _promise(guarantee: str, alpha: float, promised: bool, images: int, smallest: float) -> str:
+def highest(scores: NDArray[Any], parts: NDArray[Any]) -> NDArray[np.float64]:
+    """The highest score of each part, from scores of its images."""
+    _, place = np.unique(parts, return_inverse=True)
+    found = np.full(place.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(found, place, scores)
+    return found
+
+
+def _promise(guarantee: str, alpha: float, promised: bool, what: str, smallest: float) -> str:
     worst = alpha if guarantee == "split" else 2 * alpha
     if not promised:
         return (
-            f"an overkill of {alpha:.2%} cannot be promised with {images} good images "
+            f"an overkill of {alpha:.2%} cannot be promised with {what} "
             f"({images_needed(alpha)} are needed); the smallest that can is {smallest:.2%}"
         )
     return (
-        f"overkill {alpha:.2%} from {images} good images ({guarantee}: at most {worst:.2%} in the "
+        f"overkill {alpha:.2%} from {what} ({guarantee}: at most {worst:.2%} in the "
         "worst case), if the parts to come are like these"
     )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from goodpart.decision.metrics import auroc
 from goodpart.detectors import create_detector
 from goodpart.errors import DataError, GoodpartError
-from goodpart.fitting import complete_recipe, cut_parts, gather
+from goodpart.gathering import complete_recipe, cut_parts, gather
 from goodpart.parts.dataset import folds
 from goodpart.parts.road import Road
 from goodpart.parts.synthetic import KINDS, add_defect
@@ -98,7 +98,8 @@ class Workbench:
         images = gather(data)
         recipe, state = complete_recipe(recipe, images, progress)
         road = Road(recipe, state)
-        parts, self._names, groups, self._mask = cut_parts(images, road, progress)
+        cut = cut_parts(images, road, progress)
+        parts, self._names, groups, self._mask = cut.images, cut.names, cut.groups, cut.mask
         if len(set(groups)) < 2 * HELD_OUT_FOLDS:
             raise DataError(
                 f"tuning needs good images of at least {2 * HELD_OUT_FOLDS} sources, "

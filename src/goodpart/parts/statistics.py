@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from goodpart.errors import DataError, ImageError
 from goodpart.parts.dataset import Dataset, Item
-from goodpart.parts.duplicates import Match, near_duplicates
+from goodpart.parts.duplicates import Match, near_duplicates, thumbnail_of
 from goodpart.parts.read import SourceImage, read_image
 from goodpart.parts.road import looks_grey
 from goodpart.progress import Progress, track
 from goodpart.recipe import InputSection
 
-THUMBNAIL = 64
 FOCUS_SIDE = 512
 # Robust deviations from the median of the good images beyond which one is suspicious.
 OUTLIER_DEVIATIONS = 5.0
@@ -244,11 +243,7 @@ def measure(item: Item, image: SourceImage) -> Facts:
         contrast=float(grey.std()),
         focus=focus_of(grey),
         pixels_sha256=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
-        thumbnail=np.asarray(
-            cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-            .round()
-            .astype(np.uint8)
-        ),
+        thumbnail=thumbnail_of(grey),
     )
 
 
