@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goodpart.detectors.cell_gaussians import left_out, oas_shrinkage, unshrunk
+from goodpart.detectors.cell_gaussians import CellGaussians, left_out, oas_shrinkage, unshrunk
+from goodpart.detectors.deviation import by_size
+from goodpart.progress import silent
+
+
+class Kept:
+    """Features of images (N, rows, columns, channels) as a store gives them."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values.astype(np.float16)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return self.values[:, start:stop].astype(np.float32)
 
 
 @pytest.mark.parametrize("group", [[3], [3, 5, 9]])
@@ -50,3 +62,33 @@ def test_a_covariance_is_found_again_in_its_whitening() -> None:
     whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
     np.testing.assert_allclose(unshrunk(whitening, weight), covariance, atol=1e-9)
     np.testing.assert_array_equal(unshrunk(np.eye(12, dtype=np.float32), 1.0), np.zeros((12, 12)))
+
+
+@pytest.mark.parametrize("far", [30, 300, 3000])
+def test_a_source_unlike_all_others_never_hides_itself(far: float) -> None:
+    """It makes nearly all the variance of a direction: without it hardly anything is left."""
+    rng = np.random.default_rng(0)
+    sources, captures, channels = 20, 16, 72
+    values = rng.normal(size=(sources, captures, 2, 2, channels))
+    values[0] += far * rng.normal(size=channels)
+    names = [str(source) for source in range(sources) for _ in range(captures)]
+    gaussians = CellGaussians((2, 2), channels, None, smoothing=0)
+    store = Kept(values.reshape(-1, 2, 2, channels))
+    held_out = gaussians.fit(store, by_size(names), silent)  # type: ignore[arg-type]
+    peaks = np.array([held.raw_map.max() for held in held_out]).reshape(sources, captures)
+    assert np.isfinite(peaks).all()
+    assert peaks[0].min() > 5 * peaks[1:].max()
+
+
+def test_a_place_where_hardly_anything_varies_gives_finite_scores() -> None:
+    rng = np.random.default_rng(0)
+    values = np.zeros((30, 2, 4, 32))
+    values[:, :, 2:] = rng.normal(size=(30, 2, 2, 32))
+    values[7, 0, 0, 5] = 1e-6
+    gaussians = CellGaussians((2, 4), 32, None, smoothing=0)
+    held_out = gaussians.fit(Kept(values), by_size([str(i) for i in range(30)]), silent)  # type: ignore[arg-type]
+    assert all(np.isfinite(held.raw_map).all() for held in held_out)
+    odd = values[0].astype(np.float32)
+    assert np.isfinite(gaussians.score_map(odd)).all()
+    odd[0, 0] += 1
+    assert gaussians.score_map(odd)[0, 0] > 100, "what never varied is new"

@@ -253,7 +253,7 @@ class CellGaussians:
                     found = left_out(white[same_size], images, weight)
                     held_out[(same_size.ravel(), *place)] = found.reshape(-1, BLOCK, BLOCK)
                 self.mean[place] = mean.reshape(BLOCK, BLOCK, channels)
-                self.whitening[block_row, block_column] = whitening
+                self.whitening[block_row, block_column] = in_half(whitening)
                 self.weight[block_row, block_column] = weight
         progress("learning", blocks[0], blocks[0])
         return held_out
@@ -289,7 +289,7 @@ class CellGaussians:
                     found = left_out(white[same_size], total, weight)
                     held_out[(same_size.ravel(), *place)] = found.reshape(-1, BLOCK, BLOCK)
                 self.mean[place] += moved.reshape(BLOCK, BLOCK, channels)
-                self.whitening[at], self.weight[at] = whitening, weight
+                self.whitening[at], self.weight[at] = in_half(whitening), weight
         return held_out
 
     def _counts(self, top: int, left: int) -> bool:
@@ -302,9 +302,11 @@ class CellGaussians:
     ) -> tuple[NDArray[np.float32], float]:
         """Whitening (channels, channels) for a covariance, and the shrinkage used.
 
-        ``|centered @ whitening|`` is the Mahalanobis distance. Rounded as it will be saved, so
-        that a loaded model gives the same scores.
+        ``|centered @ whitening|`` is the Mahalanobis distance. In double precision: where one
+        source makes most of a direction's variance, what is left without it is a small
+        difference of large numbers.
         """
+        covariance = covariance.astype(np.float64)
         channels = len(covariance)
         level = float(np.trace(covariance)) / channels
         if level <= 0:
@@ -314,7 +316,16 @@ class CellGaussians:
         shrunk = (1 - weight) * covariance
         shrunk.flat[:: channels + 1] += weight * level
         lower = np.linalg.cholesky(shrunk)
-        return np.linalg.inv(lower).T.astype(np.float16).astype(np.float32), weight
+        return np.linalg.inv(lower).T.astype(np.float32), weight
+
+
+def in_half(whitening: NDArray[np.float32]) -> NDArray[np.float16]:
+    """A whitening matrix as it is kept.
+
+    Where hardly anything varies it is very large: as large as half precision holds tells as much.
+    """
+    most = float(np.finfo(np.float16).max)
+    return np.clip(whitening, -most, most).astype(np.float16)
 
 
 class Triangles:
