@@ -64,6 +64,22 @@ def test_different_parts_are_never_taken_for_one() -> None:
     assert cut(noise, "apart").shown == list(range(40))
 
 
+def test_a_black_frame_among_the_good_is_named_and_teaches_nothing() -> None:
+    rng = np.random.default_rng(0)
+    caps = [render_part("cap", rng, size=96).image for _ in range(40)]
+    clean = TrainingImages(list(caps), [str(i) for i in range(40)], [str(i) for i in range(40)])
+    names = [*clean.names, "black", "noise"]
+    odd = [np.zeros((96, 96), np.uint8), rng.integers(0, 255, (96, 96), dtype=np.uint8)]
+    mixed = TrainingImages([*caps, *odd], list(names), list(names))
+    expected, _ = complete_recipe(Recipe(), clean)
+    learned, state = complete_recipe(Recipe(), mixed)
+    assert expected.align.method != "none", "rendered caps are located"
+    assert learned.align.method == expected.align.method
+    cut = cut_parts(mixed, Road(learned, state))
+    assert {name for name, _ in mixed.left_out} >= {"black", "noise"}
+    assert len(cut.names) >= 38
+
+
 @pytest.mark.parametrize("detector", ["variation", "gaussian"])
 def test_held_out_together_captures_score_as_a_part_never_seen(detector: str) -> None:
     images = captured()

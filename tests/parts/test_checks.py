@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from goodpart.parts.checks import LIKENESS_ARRAY, Checks, learn_checks, learn_edges, measure
+from goodpart.parts.checks import (
+    LIKENESS_ARRAY,
+    Checks,
+    learn_checks,
+    learn_edges,
+    measure,
+    strange,
+)
 from goodpart.recipe import ChecksSection
 
 SIZE = (96, 96)
@@ -90,3 +97,23 @@ def test_a_range_given_by_hand_stays(checks: Checks) -> None:
     assert learned.brightness == (10.0, 20.0)
     problem = Checks(learned, arrays).problem(_measured(_part(1), None), "cap.png")
     assert problem is not None and problem[0] == "too bright"
+
+
+def test_a_few_pictures_of_something_else_are_told_from_good_parts() -> None:
+    parts = [_part(seed, 0.9 + 0.2 * (seed % 10) / 10) for seed in range(40)]
+    random = np.random.default_rng(1)
+    other = np.zeros(SIZE, np.uint8)
+    cv2.rectangle(other, (5, 5), (50, 90), 200, -1)
+    for odd in (np.zeros(SIZE, np.uint8), random.integers(0, 255, SIZE, dtype=np.uint8), other):
+        mixed = [*parts, odd]
+        edges = learn_edges(mixed)
+        assert strange([_measured(image, edges) for image in mixed]) == [40]
+    edges = learn_edges(parts)
+    assert strange([_measured(image, edges) for image in parts]) == []
+
+
+def test_another_kind_of_good_part_is_nothing_strange() -> None:
+    """Every eighth good image is much darker: that is how these parts are."""
+    parts = [_part(seed, 0.3 if seed % 8 == 0 else 1.0) for seed in range(40)]
+    edges = learn_edges(parts)
+    assert strange([_measured(image, edges) for image in parts]) == []

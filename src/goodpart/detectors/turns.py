@@ -97,6 +97,8 @@ def looks_alike_turned(images: Sequence[NDArray[Any]]) -> bool:
         squares += np.square(image, dtype=np.float64)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    deviation = np.maximum(deviation, np.rot90(deviation)) + 0.05 * (images[0].std() + 1e-6)
+    deviation = np.maximum(deviation, np.rot90(deviation)) + 0.05 * (
+        float(images[0].std(dtype=np.float64)) + 1e-6
+    )
     apart = np.abs(mean - np.rot90(mean)) / deviation
     return bool(np.quantile(apart, 0.999) < 1.0 + 4.0 * np.sqrt(2.0 / count))

@@ -39,6 +39,12 @@ _ALIKE = 0.5
 # How far beyond the good images a measure may go, in robust deviations and in their own range.
 _DEVIATIONS = 4.0
 _RANGE_SHARE = 0.5
+# A few images this many robust deviations away show something else altogether (a black frame,
+# another product): what good parts look like is learned without them.
+_STRANGE = 10.0
+_FEW_STRANGE = 0.05
+# Not by the share of white pixels: it is nought in most images, and glare is no other picture.
+_STRANGE_BY = ("brightness", "contrast", "focus", "likeness")
 # Of each measure: reason and words for too low and too high; None: that side is never wrong.
 _Words = tuple[str, str] | None
 _SAYS: dict[str, tuple[_Words, _Words]] = {
@@ -167,6 +173,35 @@ def _relative(values: Mapping[str, float], usual: NDArray[Any] | None) -> dict[s
     return checked
 
 
+def strange(measured: Sequence[Mapping[str, float]]) -> list[int]:
+    """Images that are no images of such parts at all, where they are few among the good ones.
+
+    A good folder with a black frame in it must not teach that black is usual.
+
+    Parameters
+    ----------
+    measured : sequence of mapping
+        Of good images, see :func:`measure`.
+
+    Returns
+    -------
+    list of int
+        Indices of at most a twentieth of the images (of one in fewer); empty where more of them
+        lie apart: then they are another kind of good part.
+    """
+    found: set[int] = set()
+    for name in _STRANGE_BY:
+        if not all(name in values for values in measured):
+            continue
+        column = np.array([values[name] for values in measured])
+        middle = float(np.median(column))
+        if name == "likeness" and middle < _ALIKE:
+            continue
+        spread = _robust_spread(name, column, middle)
+        found.update(np.flatnonzero(np.abs(column - middle) > _STRANGE * spread).tolist())
+    return sorted(found) if len(found) <= max(1, int(_FEW_STRANGE * len(measured))) else []
+
+
 def learn_checks(
     section: ChecksSection, measured: Sequence[Mapping[str, float]]
 ) -> tuple[ChecksSection, dict[str, NDArray[Any]]]:
@@ -201,12 +236,14 @@ def learn_checks(
 
 
 def _range(name: str, values: NDArray[np.float64]) -> tuple[float, float]:
-    middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
-    spread = max(spread, _LEAST_SPREAD[name])
+    spread = _robust_spread(name, values, float(np.median(values)))
     low, high = float(values.min()), float(values.max())
     room = max(_DEVIATIONS * spread, _RANGE_SHARE * (high - low))
     return round(low - room, 5), round(high + room, 5)
+
+
+def _robust_spread(name: str, values: NDArray[np.float64], middle: float) -> float:
+    return max(1.4826 * float(np.median(np.abs(values - middle))), _LEAST_SPREAD[name])
 
 
 def learn_edges(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

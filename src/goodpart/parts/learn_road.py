@@ -9,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.errors import DataError, ImageError
-from goodpart.parts.checks import LIKENESS_ARRAY, learn_checks, learn_edges, measure
+from goodpart.parts.checks import (
+    LIKENESS_ARRAY,
+    learn_checks,
+    learn_edges,
+    measure,
+    strange,
+)
 from goodpart.parts.choose_alignment import choose_alignment
 from goodpart.parts.learn_tray import complete_tray
 from goodpart.parts.masks import MASK_ARRAY, read_mask
 from goodpart.parts.read import SourceImage
 from goodpart.parts.road import Cut, Road, RoadState, prepare_pixels
+from goodpart.parts.views import Views
 from goodpart.progress import Progress, track
 from goodpart.recipe import ChecksSection, Recipe
 
@@ -62,7 +69,7 @@ def learn_road(
     views = [cut.views() for cut in _cuts(recipe, arrays, size, count, read, "aligning", progress)]
     if not views:
         raise DataError("no part is found in the good images; look at them with: goodpart prepare")
-    chosen = choose_alignment(recipe, views, size=size)
+    chosen = choose_alignment(recipe, _familiar(views), size=size)
     del views
     recipe = recipe.model_copy(update={"align": chosen.align, "part": chosen.part})
     arrays = {**arrays, **chosen.arrays}
@@ -93,20 +100,47 @@ def _with_checks(
             measured.append((location, cut.size))
     if not parts:
         return recipe, RoadState(arrays)
-    arrays = {**arrays, LIKENESS_ARRAY: learn_edges(parts)}
-    values = [
-        measure(
-            pixels,
-            road.mask,
-            transform=location,
-            source=source,
-            aligned=road.aligned,
-            edges=arrays[LIKENESS_ARRAY],
-        )
-        for pixels, (location, source) in zip(parts, measured, strict=True)
-    ]
+
+    def values_by(edges: NDArray[np.float32]) -> list[dict[str, float]]:
+        return [
+            measure(
+                pixels,
+                road.mask,
+                transform=location,
+                source=source,
+                aligned=road.aligned,
+                edges=edges,
+            )
+            for pixels, (location, source) in zip(parts, measured, strict=True)
+        ]
+
+    edges = learn_edges(parts)
+    values = values_by(edges)
+    out = set(strange(values))
+    if out:
+        edges = learn_edges([part for index, part in enumerate(parts) if index not in out])
+        values = [one for index, one in enumerate(values_by(edges)) if index not in out]
     checks, usual = learn_checks(recipe.checks, values)
-    return recipe.model_copy(update={"checks": checks}), RoadState({**arrays, **usual})
+    arrays = {**arrays, LIKENESS_ARRAY: edges, **usual}
+    return recipe.model_copy(update={"checks": checks}), RoadState(arrays)
+
+
+def _familiar(views: list[Views]) -> list[Views]:
+    """Views without those that show something else altogether."""
+    edges = learn_edges([view.fine for view in views])
+    measured = [
+        measure(
+            view.fine,
+            None,
+            transform=np.eye(3),
+            source=(view.fine.shape[0], view.fine.shape[1]),
+            aligned=False,
+            edges=edges,
+        )
+        for view in views
+    ]
+    out = set(strange(measured))
+    return [view for index, view in enumerate(views) if index not in out]
 
 
 def _no_checks() -> ChecksSection:
