@@ -60,6 +60,8 @@ def test_different_parts_are_never_taken_for_one() -> None:
     rng = np.random.default_rng(0)
     caps = np.stack([render_part("cap", rng, size=96).image for _ in range(40)])
     assert cut(caps, "apart").shown == list(range(40))
+    few = list(caps[:9])
+    assert cut(np.stack(few), "apart").shown == list(range(9)), "too few to tell"
     noise = np.random.default_rng(1).normal(120, 5, (40, 64, 64)).astype(np.uint8)
     assert cut(noise, "apart").shown == list(range(40))
 

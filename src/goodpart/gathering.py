@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from goodpart.errors import DataError, ImageError
 from goodpart.parts.dataset import load_dataset
-from goodpart.parts.duplicates import joined, near_duplicates, thumbnail_of
+from goodpart.parts.duplicates import FEW, joined, near_duplicates, thumbnail_of
 from goodpart.parts.learn_road import learn_road
 from goodpart.parts.read import Source, read_image
 from goodpart.parts.road import PartImage, Road, RoadState, looks_grey
@@ -351,10 +351,11 @@ def same_parts(
     -------
     list of int
         The index of the first image that shows it, as ``stats`` finds near-duplicates
-        (:mod:`goodpart.parts.duplicates`). Of more than 4,000 images, each counts as another part.
+        (:mod:`goodpart.parts.duplicates`). Of fewer than 20 images, which do not tell what is
+        individual in one, and of more than 4,000, each counts as another part.
     """
     count = len(thumbnails)
-    if count > MOST_COMPARED:
+    if not FEW <= count <= MOST_COMPARED:
         return list(range(count))
     alike = near_duplicates(np.stack(thumbnails), ["good"] * count, progress)
     return joined(((match.first, match.second) for match in alike), count)

@@ -33,6 +33,9 @@ COMPONENTS = 16
 SAMPLE = 400
 # Images of a class from which its mean is something that they have in common.
 CLASS_SIZE = 4
+# Where parts differ most (edges that lie a fraction of a pixel apart) counts no more than where
+# they differ least; added to a place's deviation as a share of the mean one.
+DEVIATION_FLOOR = 0.3
 # Few images have nothing in common worth taking off; then only nearly equal pictures count.
 FEW = 20
 FEW_CORRELATION = 0.995
@@ -78,12 +81,16 @@ class _Common:
         count, size = pictures.shape
         self.mean: Vectors = np.zeros(size, dtype=np.float32)
         self.components: Vectors = np.zeros((0, size), dtype=np.float32)
+        self.weight: Vectors = np.ones(size, dtype=np.float32)
         self.whole, self.individual = FEW_CORRELATION, FEW_CORRELATION
         if count < FEW:
             return
         self.whole, self.individual = WHOLE, INDIVIDUAL
         self.mean = pictures.mean(axis=0)
         sample = pictures[:: -(-count // SAMPLE)] - self.mean
+        deviation = sample.std(axis=0)
+        self.weight = 1 / (deviation + DEVIATION_FLOOR * deviation.mean() + np.float32(1e-9))
+        sample *= self.weight
         _, _, found = np.linalg.svd(sample, full_matrices=False)
         # Rare classes would not show among the components.
         sizes = Counter(labels)
@@ -92,14 +99,16 @@ class _Common:
             for label in sorted(sizes)
             if sizes[label] >= CLASS_SIZE
         ]
-        rows = [*found[: min(COMPONENTS, len(sample) // 8)], *(m - self.mean for m in means)]
+        rows = [*found[: min(COMPONENTS, len(sample) // 8)]]
+        rows += [(mean - self.mean) * self.weight for mean in means]
         basis, scale, _ = np.linalg.svd(np.stack(rows).T, full_matrices=False)
         self.components = np.ascontiguousarray(basis[:, scale > 1e-3].T, dtype=np.float32)
 
     def split(self, pictures: Vectors) -> tuple[Vectors, Vectors]:
         """Unit vectors without the mean, and further without the components."""
         centered = pictures - self.mean
-        rest = centered - (centered @ self.components.T) @ self.components
+        weighted = centered * self.weight
+        rest = weighted - (weighted @ self.components.T) @ self.components
         return _unit(centered), _unit(rest)
 
 
