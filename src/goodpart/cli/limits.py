@@ -83,6 +83,7 @@ def command(
         "guarantee": story["guarantee"],
         "promised": story["promised"],
         "images": story["images"],
+        "counted": "images" if story["captures"] == "apart" else "parts",
         "smallest": story["smallest"],
         "outliers": story["outliers"],
         "notes": story["notes"],
@@ -169,8 +170,10 @@ def show(answer: dict[str, Any]) -> None:
             _rate(row["escape"]),
         )
     say.print(table)
-    say.print(f"the smallest overkill that {answer['images']} images can promise: ", end="")
-    say.print(f"{answer['smallest']:.2%}; in brackets: 95 % bounds (Clopper-Pearson)")
+    say.print(
+        f"the smallest overkill that {answer['images']} {answer['counted']} can promise: "
+        f"{answer['smallest']:.2%}; in brackets: 95 % bounds (Clopper-Pearson)"
+    )
     for entry in answer["history"][1:]:
         say.print(f"{entry['at']}  {entry['why']}: {_limits(entry['limits'])}", markup=False)
 

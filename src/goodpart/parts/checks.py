@@ -43,6 +43,7 @@ _RANGE_SHARE = 0.5
 # another product): what good parts look like is learned without them.
 _STRANGE = 10.0
 _FEW_STRANGE = 0.05
+_ENOUGH = 8
 # Not by the share of white pixels: it is nought in most images, and glare is no other picture.
 _STRANGE_BY = ("brightness", "contrast", "focus", "likeness")
 # Of each measure: reason and words for too low and too high; None: that side is never wrong.
@@ -187,9 +188,11 @@ def strange(measured: Sequence[Mapping[str, float]]) -> list[int]:
     -------
     list of int
         Indices of at most a twentieth of the images (of one in fewer); empty where more of them
-        lie apart: then they are another kind of good part.
+        lie apart: then they are another kind of good part. Fewer than 8 images do not tell.
     """
     found: set[int] = set()
+    if len(measured) < _ENOUGH:
+        return []
     for name in _STRANGE_BY:
         if not all(name in values for values in measured):
             continue
