@@ -18,6 +18,8 @@ def commands(data: str) -> list[list[str]]:
         ["generators.py", f"DATA={data}/casting"],
         ["synthesize_helps.py", f"DATA={data}/casting"],
         ["heatmap_loop.py"],
+        ["inspect_speed.py", f"DATA={data}"],
+        ["unseen_parts.py", f"DATA={data}/casting"],
         ["engine_speed.py"],
         ["prepare_trays.py"],
         ["watch_latency.py"],
