@@ -33,8 +33,8 @@ def command(
         Path | None,
         typer.Option(
             "--with-generated",
-            help="Also learn from what synthesize wrote here. It did not help the default "
-            "detector: image AUROC 0.925 with them, 0.968 without (105 castings, two seeds).",
+            help="Also learn from what synthesize wrote here. It did not help: image AUROC of the "
+            "default detector 0.939 with them, 0.974 without (105 castings, three seeds).",
         ),
     ] = None,
     engine: Annotated[
