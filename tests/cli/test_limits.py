@@ -24,6 +24,20 @@ def test_limits_shows_what_is_promised_and_changes_nothing(goodpart, model):
     assert (model / "manifest.json").read_bytes() == before
 
 
+def test_limits_that_count_parts_say_parts(goodpart, model):
+    """Two images of the model are made captures of one part, held out together."""
+    path = model / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    names = list(manifest["calibration"]["good_scores"])
+    manifest["calibration"] |= {"captures": "together", "same_part": [names[:2]]}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    done = goodpart("limits", model, "--overkill", "10%")
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "29 different good parts" in shown and "good parts judged NG" in shown
+    assert "29 parts can promise" in shown
+
+
 @pytest.mark.parametrize("rate", ["10%", "0.1", "10 %"])
 def test_an_overkill_rate_is_taken_as_people_write_it(goodpart, model, rate):
     done = goodpart("limits", model, "--overkill", rate, "--json")

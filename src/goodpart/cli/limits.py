@@ -154,13 +154,14 @@ def show(answer: dict[str, Any]) -> None:
         say.print(f"  stands out: {name}", style="yellow", markup=False)
     for message in answer["not_judged"]:
         say.print(f"  left out: {message}", style="yellow", markup=False)
-    say.print(f"good images judged NG     {_rate(costs['overkill'])}")
-    say.print(f"good images to CHECK      {_rate(costs['check_good'])}")
+    counted = answer["counted"]
+    say.print(f"{f'good {counted} judged NG':<26}{_rate(costs['overkill'])}")
+    say.print(f"{f'good {counted} to CHECK':<26}{_rate(costs['check_good'])}")
     if answer["defective_images"]:
         say.print(f"defective images OK       {_rate(costs['escape'])}")
         say.print(f"defective images to CHECK {_rate(costs['check_defective'])}")
     table = Table(title="what one limit would cost", title_justify="left")
-    for column in ("overkill", "limit", "good images NG", "defective images OK"):
+    for column in ("overkill", "limit", f"good {counted} NG", "defective images OK"):
         table.add_column(column, justify="right")
     for row in answer["choices"]:
         table.add_row(
