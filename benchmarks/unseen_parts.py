@@ -56,7 +56,7 @@ def main() -> None:
             "part": {"captures": captures},
             "limits": {"overkill": float(given["OVERKILL"])},
         }
-        ng: dict[Path, bool] = {}
+        found: dict[Path, Verdict] = {}
         promised = []
         for fold in range(folds):
             learned = [path for path, own in zip(paths, fold_of, strict=True) if own != fold]
@@ -64,15 +64,17 @@ def main() -> None:
             promised.append(model.calibration["promised"])
             for path, own in zip(paths, fold_of, strict=True):
                 if own == fold:
-                    ng[path] = model.inspect(path).verdict is not Verdict.OK
+                    found[path] = model.inspect(path).verdict
             print(captures, "fold", fold, "limit", model.limits.ng, flush=True)
-        alarmed = {part for path, part in zip(paths, shown, strict=True) if ng[path]}
+        ng = [path for path in paths if found[path] is Verdict.NG]
+        alarmed = {part for path, part in zip(paths, shown, strict=True) if path in set(ng)}
         rows.append(
             [
                 captures,
                 f"{sum(promised)} of {folds}",
-                told(sum(ng.values()), len(ng)),
+                told(len(ng), len(found)),
                 told(len(alarmed), len(set(shown))),
+                str(sum(verdict is Verdict.NOT_JUDGED for verdict in found.values())),
             ]
         )
     write_table(
@@ -80,7 +82,13 @@ def main() -> None:
         title=f"Good {data.name} parts that no training image shows, judged NG at an overkill of "
         f"{float(given['OVERKILL']):.0%}: {len(paths)} images of {len(set(shown))} parts, "
         f"{folds} folds by part",
-        columns=("part.captures", "limits that promise it", "images judged NG", "parts judged NG"),
+        columns=(
+            "part.captures",
+            "limits that promise it",
+            "images judged NG",
+            "parts judged NG",
+            "images not judged",
+        ),
         rows=rows,
         command=f"python benchmarks/unseen_parts.py DATA={data.name}",
     )

@@ -24,10 +24,9 @@ THUMBNAIL = 64
 HASH_BITS = 256
 # Of 256 bits. Unrelated images differ in 128 on average, those correlated by 0.85 in 45.
 CANDIDATE_BITS = 64
-# Measured on castings, magnet tiles, a grid and rendered caps, 64 x 64 pixels: halved or dimmed
-# copies keep 0.97 and more of what is individual, those saved as JPEG of quality 40 mostly 0.9
-# (0.8 of the smoothest caps); different caps share at most 0.5. Pictures of a texture that happen
-# to lie alike share up to 0.85: those the correlation of the whole tells apart.
+# Copies that were halved, dimmed or saved as JPEG keep more than this of what is individual in
+# them, different parts share less. Pictures of a texture that happen to lie alike may share as
+# much: those the correlation of the whole tells apart.
 INDIVIDUAL = 0.85
 WHOLE = 0.96
 COMPONENTS = 16
