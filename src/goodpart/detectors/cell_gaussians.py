@@ -35,7 +35,7 @@ from goodpart.detectors.deviation import (
 )
 from goodpart.detectors.features import Cells, FeatureStore
 from goodpart.detectors.score_graph import ScoreGraph
-from goodpart.detectors.turns import TURNS, Turned, unturned
+from goodpart.detectors.turns import TURNS, turned, unturned
 from goodpart.progress import Progress, silent
 
 BLOCK = 2
@@ -123,13 +123,24 @@ class CellGaussians:
         turns: bool,
         progress: Progress | None = None,
     ) -> list[HeldOut]:
-        """Learn from images, beside those of earlier calls.
+        """Learn from images, whose features ``cells`` gives; see :meth:`learn`."""
+        with FeatureStore(cells, turned(images, turns), progress) as store:
+            return self.learn(store, sources, turns=turns, progress=progress)
+
+    def learn(
+        self,
+        store: FeatureStore,
+        sources: Sequence[str],
+        *,
+        turns: bool,
+        progress: Progress | None = None,
+    ) -> list[HeldOut]:
+        """Learn from the features of images, beside those of earlier calls.
 
         Parameters
         ----------
-        cells : Cells
-            Gives their features.
-        images : sequence of ndarray
+        store : FeatureStore
+            Of the images or, with ``turns``, of each at its quarter turns.
         sources : sequence of str
             Of each image; of at least two sources in the first call.
         turns : bool
@@ -141,15 +152,12 @@ class CellGaussians:
         list of HeldOut
             A score map for each image as it came, by a model without its source.
         """
-        if turns:
-            images, sources = Turned(images), [one for one in sources for _ in range(TURNS)]
-        store = FeatureStore(cells, images, progress)
-        try:
-            learn = self.extend if hasattr(self, "moments") else self.fit
-            found = learn(store, by_size(sources), progress or silent)
-        finally:
-            store.close()
-        return unturned(found) if turns else found
+        listener = progress or silent
+        learn = self.extend if hasattr(self, "moments") else self.fit
+        if not turns:
+            return learn(store, by_size(sources), listener)
+        owners = [one for one in sources for _ in range(TURNS)]
+        return unturned(learn(store, by_size(owners), listener))
 
     def score_map(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (rows, columns, channels) in deviations from held-out good parts."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
@@ -210,7 +210,7 @@ class Cells(Protocol):
 
 
 class FeatureStore:
-    """The features of all training images, float16 in a temporary file.
+    """The features of all training images, float16 in a temporary file, within a ``with``.
 
     Parameters
     ----------
@@ -234,6 +234,12 @@ class FeatureStore:
         for index in track(range(len(images)), "features", len(images), progress):
             # Features lie within a few hundred; float16 only guards the file against freaks.
             self.values[index] = np.clip(cells(images[index]), -6e4, 6e4)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Features of some rows of cells: float32 (images, rows, columns, channels)."""

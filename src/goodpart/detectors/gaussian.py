@@ -12,10 +12,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import Detector, PartPixels, State
+from goodpart.detectors.base import Detector, HeldOut, PartPixels, State
 from goodpart.detectors.cell_gaussians import CellGaussians
 from goodpart.detectors.features import (
     CellFeatures,
+    FeatureStore,
     cell_mask,
     load_backbone,
     restored_backbone,
@@ -23,7 +24,7 @@ from goodpart.detectors.features import (
 )
 from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.detectors.tone import Tone, choose_tone
-from goodpart.detectors.turns import lie_any_way
+from goodpart.detectors.turns import lie_any_way, turned
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress
 
@@ -106,9 +107,7 @@ class Gaussian(Detector):
             raise TrainingError(
                 f"{self.name}: turns=true needs square part images, not {size[0]}x{size[1]} pixels"
             )
-        self.held_out_ = self.gaussians_.learn_from(
-            self.cells_, images, sources, turns=self.turns_, progress=progress
-        )
+        self.held_out_ = self._learn_from(images, sources, seed, progress)
         return self
 
     def extend(
@@ -121,9 +120,7 @@ class Gaussian(Detector):
         """See :meth:`Detector.extend` and :meth:`CellGaussians.extend`."""
         self._check_fitted("gaussians_")
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
-        self.held_out_ = self.gaussians_.learn_from(
-            self.cells_, images, sources, turns=self.turns_, progress=progress
-        )
+        self.held_out_ = self._learn_from(images, sources, 0, progress)
         return self
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
@@ -157,10 +154,30 @@ class Gaussian(Detector):
             self._prepare(backbone, (height, width), None)
             self.gaussians_.restore(state.arrays, int(state.values["images"]))
         except KeyError as error:
-            raise ModelError(f"the gaussian model has no {error}") from None
+            raise ModelError(f"the {self.name} model has no {error}") from None
         if self.gaussians_.mean.shape != (*self.cells_.grid, self.cells_.channels):
-            raise ModelError("the gaussian model and its backbone do not belong together")
+            raise ModelError(f"the {self.name} model and its backbone do not belong together")
         return self
+
+    def _learn_from(
+        self,
+        images: Sequence[PartPixels],
+        sources: Sequence[str],
+        seed: int,
+        progress: Progress | None,
+    ) -> list[HeldOut]:
+        with FeatureStore(self.cells_, turned(images, self.turns_), progress) as store:
+            return self._learn(store, sources, seed, progress)
+
+    def _learn(
+        self,
+        store: FeatureStore,
+        sources: Sequence[str],
+        seed: int,
+        progress: Progress | None,
+    ) -> list[HeldOut]:
+        """Learn from the features of images and their turns; held-out maps of the images."""
+        return self.gaussians_.learn(store, sources, turns=self.turns_, progress=progress)
 
     def _prepare(
         self, backbone: Any, size: tuple[int, int], mask: NDArray[np.bool_] | None

@@ -10,8 +10,6 @@ the nearest. Three things are different:
   by an edge that looks like it elsewhere. ``place`` says how much, 0 for not at all.
 - Held-out distances need no second fit: every feature in the memory knows its source, and an
   image is compared with those of other sources.
-
-The search is exact: one matrix product, with the memory's norms computed once.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from goodpart.detectors.backbones import Backbone
 from goodpart.detectors.base import Detector, PartPixels, State
+from goodpart.detectors.coreset import Bank, greedy_coreset
 from goodpart.detectors.deviation import (
     Moments,
     by_size,
@@ -45,10 +44,6 @@ from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.detectors.tone import Tone, choose_tone
 from goodpart.errors import ModelError, TrainingError
 from goodpart.progress import Progress, silent, track
-
-# Dimensions in which the coreset is chosen: distances in a random projection are nearly those of
-# the features (Johnson and Lindenstrauss), at a fraction of the time.
-PROJECTED = 32
 
 
 class Memory(Detector):
@@ -128,11 +123,8 @@ class Memory(Detector):
         self.tone_: Tone = choose_tone(images, mask) if self.tone == "auto" else self.tone
         shape = (images[0].shape[0], images[0].shape[1])
         self._prepare(backbone, shape, cell_mask(mask, self._cells_for(backbone, shape).grid))
-        store = FeatureStore(self.cells_, images, progress)
-        try:
+        with FeatureStore(self.cells_, images, progress) as store:
             distances = self._fit_bank(store, owner, np.random.default_rng(seed), listener)
-        finally:
-            store.close()
         self._learned(distances, members, Moments.of(distances))
         return self
 
@@ -151,20 +143,16 @@ class Memory(Detector):
         self._check_fitted("bank_")
         sources = list(groups) if groups is not None else [str(i) for i in range(len(images))]
         rng = np.random.default_rng(0)
-        store = FeatureStore(self.cells_, images, progress)
-        try:
+        with FeatureStore(self.cells_, images, progress) as store:
             found = [self._with_place(store.image(index)) for index in range(len(images))]
-        finally:
-            store.close()
-        distances = np.stack([self._distance(features) for features in found])
+        distances = np.stack([self.bank_.distance(features) for features in found])
         cells = np.flatnonzero(
             np.ones(distances.shape[1:], bool) if self.mask_ is None else self.mask_
         )
         each = max(1, min(len(cells), self.pool // len(images)))
         new = [f.reshape(-1, f.shape[2])[rng.choice(cells, each, replace=False)] for f in found]
-        features = np.concatenate([self.bank_, *new])
-        chosen = greedy_coreset(features, self.size, rng, progress or silent)
-        self._keep(features[chosen].astype(np.float16).astype(np.float32))
+        features = np.concatenate([self.bank_.features.astype(np.float32), *new])
+        self.bank_ = Bank(features[greedy_coreset(features, self.size, rng, progress or silent)])
         self._learned(distances, by_size(sources), self.moments_.plus(Moments.of(distances)))
         return self
 
@@ -173,7 +161,7 @@ class Memory(Detector):
         self._check_fitted("bank_")
         maps = []
         for image in images:
-            distance = self._distance(self._with_place(self.cells_(image)))
+            distance = self.bank_.distance(self._with_place(self.cells_(image)))
             maps.append(
                 in_deviations(distance, self.center_, self.spread_, self.mask_, self.map_smoothing)
             )
@@ -188,12 +176,7 @@ class Memory(Detector):
         scaled = graph.multiply(graph.reshape(cells, (rows * columns, channels)), self.scale_)
         place = self._with_place(np.zeros((rows, columns, channels), np.float32))[:, :, channels:]
         full = graph.node("Concat", [scaled, graph.constant(place.reshape(-1, 2))], axis=1)
-        bank = graph.constant(self.bank_.T, np.float16)
-        product = graph.node("MatMul", [full, bank])
-        nearest = graph.reduce("Min", graph.add(graph.multiply(product, -2), self._norms), 1)
-        own = graph.reduce("Sum", graph.node("Mul", [full, full]), 1)
-        squared = graph.node("Relu", [graph.node("Add", [own, nearest])])
-        distance = graph.reshape(graph.node("Sqrt", [squared]), (rows, columns))
+        distance = graph.reshape(self.bank_.export(graph, full), (rows, columns))
         return export_deviations(
             graph, distance, self.center_, self.spread_, self.mask_, self.map_smoothing
         )
@@ -202,7 +185,7 @@ class Memory(Detector):
         """See :meth:`Detector.state`."""
         self._check_fitted("bank_")
         arrays: dict[str, NDArray[Any]] = {
-            "bank": self.bank_.astype(np.float16),
+            "bank": self.bank_.features,
             "scale": self.scale_,
             "distance_mean": self.moments_.mean,
             "distance_deviation": self.moments_.deviation,
@@ -225,12 +208,12 @@ class Memory(Detector):
             backbone = restored_backbone(state, state.values["backbone"])
             self._prepare(backbone, (height, width), state.arrays.get("mask"))
             self.scale_ = state.arrays["scale"]
-            self._keep(state.arrays["bank"].astype(np.float32))
+            self.bank_ = Bank(state.arrays["bank"])
             found = (state.arrays["distance_mean"], state.arrays["distance_deviation"])
             self._take(Moments(int(state.values["images"]), *found))
         except KeyError as error:
             raise ModelError(f"the memory model has no {error}") from None
-        if self.bank_.shape[1] != self.cells_.channels + 2:
+        if self.bank_.features.shape[1] != self.cells_.channels + 2:
             raise ModelError("the memory model and its backbone do not belong together")
         return self
 
@@ -282,14 +265,13 @@ class Memory(Detector):
             owners.append(np.full(each, owner[index]))
         features, belongs = np.concatenate(pool), np.concatenate(owners)
         chosen = greedy_coreset(features, self.size, rng, progress)
-        # Rounded as it will be saved, so that a loaded model gives the same scores.
-        self._keep(features[chosen].astype(np.float16).astype(np.float32))
+        self.bank_ = Bank(features[chosen])
         belongs = belongs[chosen]
         distances = np.zeros((images, rows, columns), np.float32)
         for index in track(range(images), "calibrating", images, progress):
             others = belongs != owner[index]
             found = self._with_place(store.image(index))
-            distances[index] = self._distance(found, others)
+            distances[index] = self.bank_.distance(found, others)
         return distances
 
     def _scales(
@@ -310,64 +292,3 @@ class Memory(Detector):
         full[:, :, channels] = (np.arange(rows) * (self.place / side))[:, None]
         full[:, :, channels + 1] = np.arange(columns) * (self.place / side)
         return full
-
-    def _keep(self, bank: NDArray[np.float32]) -> None:
-        self.bank_ = bank
-        self._norms = np.einsum("ij,ij->i", bank, bank)
-
-    def _distance(
-        self, cells: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.float32]:
-        """Distance (rows, columns) to the nearest feature of the memory that is allowed."""
-        bank, norms = self.bank_, self._norms
-        if allowed is not None and allowed.any():
-            bank, norms = bank[allowed], norms[allowed]
-        rows, columns, channels = cells.shape
-        flat = cells.reshape(-1, channels)
-        # |a - b|² = |a|² - 2ab + |b|²; |a|² does not change which is nearest.
-        nearest = (norms - 2 * (flat @ bank.T)).min(axis=1)
-        squared = np.einsum("ij,ij->i", flat, flat) + nearest
-        return np.sqrt(np.maximum(squared, 0)).reshape(rows, columns)
-
-
-def greedy_coreset(
-    features: NDArray[np.float32],
-    size: int,
-    rng: np.random.Generator,
-    progress: Progress = silent,
-) -> NDArray[np.intp]:
-    """Choose features so that none is far from a chosen one (k-centre greedy).
-
-    Parameters
-    ----------
-    features : ndarray of float32, (n, channels)
-    size : int
-        How many to choose, at most n.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of int, (size,)
-        Gonzalez (1985): within twice the best possible radius, here in a random projection.
-        Norms are computed once; each step is one matrix-vector product.
-    """
-    count, channels = features.shape
-    size = min(size, count)
-    if size == count:
-        return np.arange(count)
-    projection = rng.normal(size=(channels, PROJECTED)).astype(np.float32) / np.sqrt(PROJECTED)
-    low = features @ projection
-    norms = np.einsum("ij,ij->i", low, low)
-    chosen = np.empty(size, dtype=np.intp)
-    chosen[0] = rng.integers(count)
-    nearest = np.full(count, np.inf, np.float32)
-    for step in range(size):
-        if step % 100 == 0:
-            progress("choosing", step, size)
-        current = chosen[step]
-        np.minimum(nearest, norms - 2 * (low @ low[current]) + norms[current], out=nearest)
-        nearest[current] = -np.inf
-        if step + 1 < size:
-            chosen[step + 1] = int(nearest.argmax())
-    progress("choosing", size, size)
-    return chosen

@@ -13,6 +13,7 @@ from goodpart.errors import RecipeError
 
 # name: (module, class). Modules are imported when asked for: some need torch to train.
 DETECTORS: dict[str, tuple[str, str]] = {
+    "ensemble": ("goodpart.detectors.ensemble", "Ensemble"),
     "gaussian": ("goodpart.detectors.gaussian", "Gaussian"),
     "autoencoder": ("goodpart.detectors.autoencoder", "Autoencoder"),
     "memory": ("goodpart.detectors.memory", "Memory"),
@@ -20,7 +21,7 @@ DETECTORS: dict[str, tuple[str, str]] = {
     "variation": ("goodpart.detectors.variation", "Variation"),
 }
 
-DEFAULT = "gaussian"
+DEFAULT = "ensemble"
 
 
 def detector_names() -> list[str]:

@@ -160,12 +160,9 @@ class Student(Detector):
         with tempfile.TemporaryDirectory(prefix="goodpart-student-") as temporary:
             folder = workdir or Path(temporary)
             pixels = self._gather_pixels(images, Path(temporary) / "pixels", progress)
-            store = FeatureStore(self.cells_, images, progress)
-            try:
+            with FeatureStore(self.cells_, images, progress) as store:
                 self._teach(pixels, store, fold_of, seed, folder, progress)
                 distances = self._held_out(pixels, store, fold_of, progress)
-            finally:
-                store.close()
             del pixels
         self._take(Moments.of(distances))
         self.held_out_ = held_out_maps(

@@ -46,6 +46,11 @@ class Turned(Sequence[PartPixels]):
         return rotate(self._last[1], ROTATIONS[turn])
 
 
+def turned(images: Sequence[PartPixels], turns: bool) -> Sequence[PartPixels]:
+    """:class:`Turned` images where ``turns`` says so, else the images."""
+    return Turned(images) if turns else images
+
+
 def unturned(held_out: Sequence[HeldOut]) -> list[HeldOut]:
     """The maps of the images themselves, of those of :class:`Turned` ones."""
     return [HeldOut(h.index // TURNS, h.raw_map) for h in held_out if h.index % TURNS == 0]
