@@ -12,6 +12,7 @@ from goodpart.detectors.deviation import Moments
 from goodpart.parts.render import render_part
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "ensemble": {"resolution": 128, "size": 200},
     "gaussian": {"resolution": 128},
     "memory": {"resolution": 128, "size": 200},
     "variation": {},

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from goodpart.detectors.memory import Memory, greedy_coreset
+from goodpart.detectors.memory import Memory
 from goodpart.errors import TrainingError
 
 
@@ -26,8 +24,10 @@ def fitted() -> Memory:
 def test_the_search_is_exact(fitted: Memory) -> None:
     cells = fitted._with_place(fitted.cells_(images(1, seed=2)[0]))
     flat = cells.reshape(-1, cells.shape[2]).astype(np.float64)
-    expected = np.linalg.norm(flat[:, None] - fitted.bank_[None].astype(np.float64), axis=2).min(1)
-    assert np.allclose(fitted._distance(cells).ravel(), expected, rtol=1e-3, atol=1e-2)
+    expected = np.linalg.norm(
+        flat[:, None] - fitted.bank_.features[None].astype(np.float64), axis=2
+    ).min(1)
+    assert np.allclose(fitted.bank_.distance(cells).ravel(), expected, rtol=1e-3, atol=1e-2)
 
 
 def test_a_spot_scores_higher_than_good_parts(fitted: Memory) -> None:
@@ -39,7 +39,7 @@ def test_a_spot_scores_higher_than_good_parts(fitted: Memory) -> None:
 def test_the_memory_is_bounded_whatever_the_number_of_images() -> None:
     few = Memory(resolution=64, size=50, pool=300).fit(images(6))
     many = Memory(resolution=64, size=50, pool=300).fit(images(24))
-    assert few.bank_.shape == many.bank_.shape == (50, few.cells_.channels + 2)
+    assert few.bank_.features.shape == many.bank_.features.shape == (50, few.cells_.channels + 2)
 
 
 def test_an_image_is_not_compared_with_itself() -> None:
@@ -56,26 +56,10 @@ def test_a_restored_detector_gives_exactly_the_same_map(fitted: Memory) -> None:
 
 
 def test_the_same_seed_gives_the_same_memory(fitted: Memory) -> None:
-    assert np.array_equal(Memory(resolution=64, size=200).fit(images()).bank_, fitted.bank_)
+    again = Memory(resolution=64, size=200).fit(images())
+    assert np.array_equal(again.bank_.features, fitted.bank_.features)
 
 
 def test_one_source_is_too_few() -> None:
     with pytest.raises(TrainingError, match="two sources"):
         Memory(resolution=64).fit(images(4), groups=["a"] * 4)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(2, 120), st.integers(1, 60), st.integers(0, 5))
-def test_the_coreset_has_no_feature_twice(count: int, size: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(count, 16)).astype(np.float32)
-    chosen = greedy_coreset(features, size, rng)
-    assert len(set(chosen.tolist())) == len(chosen) == min(size, count)
-
-
-def test_the_coreset_covers_far_groups_first() -> None:
-    rng = np.random.default_rng(0)
-    centers = rng.normal(size=(5, 16)) * 100
-    features = (centers[:, None] + rng.normal(size=(5, 40, 16))).reshape(-1, 16)
-    chosen = greedy_coreset(features.astype(np.float32), 5, rng)
-    assert sorted(chosen // 40) == [0, 1, 2, 3, 4]

@@ -49,33 +49,35 @@ def find_regions(
     above = (values > min(level, peak)).astype(np.uint8)
     if not above.any() or not (values > peak).any():
         return ()
-    # Labelling takes longer than all the rest, and defects are small: only their box is labelled.
+    # Defects are small: only their box is labelled. Outlines and labels together take a fraction
+    # of the time of OpenCV's own statistics of labels.
     left, top, across, down = cv2.boundingRect(above)
-    crop = np.s_[top : top + down, left : left + across]
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(above[crop], connectivity=8)
+    crop = above[top : top + down, left : left + across]
+    _, labels = cv2.connectedComponents(crop, connectivity=8)
+    outlines, tree = cv2.findContours(crop, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     found = []
-    for label in range(1, count):
-        x, y, width, height, area = (int(v) for v in boxes[label])
-        window = labels[y : y + height, x : x + width] == label
+    for outline, node in zip(outlines, tree[0], strict=True):
+        if node[3] != -1:
+            continue  # around a hole
+        x, y, width, height = cv2.boundingRect(outline)
+        at = outline[0, 0]
+        window = labels[y : y + height, x : x + width] == labels[at[1], at[0]]
         x, y = x + left, y + top
         inside = values[y : y + height, x : x + width][window]
         if inside.max() <= peak:
             continue
-        contours, _ = cv2.findContours(
-            window.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y)
-        )
-        outline = max(contours, key=len).reshape(-1, 2)
+        contour = outline.reshape(-1, 2) + np.array([left, top])
         found.append(
             Region(
                 x=x,
                 y=y,
                 width=width,
                 height=height,
-                area=area,
+                area=len(inside),
                 peak=float(inside.max()),
                 mean=float(inside.mean()),
-                contour=tuple(map(tuple, outline.tolist())),
-                area_mm2=None if mm_per_pixel is None else area * mm_per_pixel**2,
+                contour=tuple(map(tuple, contour.tolist())),
+                area_mm2=None if mm_per_pixel is None else len(inside) * mm_per_pixel**2,
             )
         )
     found.sort(key=lambda region: -region.peak)

@@ -1,14 +1,25 @@
 """A bank of features, chosen to cover many, and the distance to the nearest of them.
 
 After Roth, Pemula, Zepeda, Schölkopf, Brox and Gehler, *Towards total recall in industrial anomaly
-detection* (PatchCore, 2022). The search is exact: one matrix product, with the bank's norms in it.
+detection* (PatchCore, 2022). The search is exact: one matrix product, with the bank's norms in it,
+and its least values. onnxruntime computes them, with as many threads as the backbone and without
+spinning: a second thread of numpy's own goes on spinning for milliseconds after its work, on the
+core that the backbone waits for.
+
+``product.onnx`` and ``nearest.onnx`` beside this module are a product of two inputs, and a product
+and its minimum; their bytes are those that the test of this module builds with the ``onnx``
+package.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
+
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.detectors.engine import Network
 from goodpart.detectors.score_graph import ScoreGraph
 from goodpart.progress import Progress, silent
 
@@ -57,7 +68,7 @@ class Bank:
             table = table[:, allowed]
         flat = features.reshape(-1, features.shape[-1])
         with_one = np.concatenate([flat, np.ones((len(flat), 1), np.float32)], axis=1)
-        nearest = (with_one @ table).min(axis=1)
+        (nearest,) = _network("nearest.onnx")(with_one, table)
         squared = np.einsum("ij,ij->i", flat, flat) + nearest
         return np.sqrt(np.maximum(squared, 0)).reshape(features.shape[:-1])
 
@@ -68,6 +79,17 @@ class Bank:
         own = graph.reduce("Sum", graph.node("Mul", [flat, flat]), 1)
         squared = graph.node("Relu", [graph.node("Add", [own, nearest])])
         return graph.node("Sqrt", [squared])
+
+
+def product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The product of two matrices (m, c) and (c, n), by onnxruntime."""
+    (found,) = _network("product.onnx")(left, right)
+    return found
+
+
+@cache
+def _network(name: str) -> Network:
+    return Network((files(__package__) / name).read_bytes())
 
 
 def greedy_coreset(

@@ -64,9 +64,9 @@ class Network:
         else:
             self._run, self.output_names = _onnxruntime(model, count)
 
-    def __call__(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """All outputs for one input batch, float32 (N, C, H, W), in the file's order."""
-        return list(self._run(np.ascontiguousarray(x, dtype=np.float32)))
+    def __call__(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """All outputs for float32 inputs, such as a batch (N, C, H, W), in the file's order."""
+        return list(self._run([np.ascontiguousarray(x, dtype=np.float32) for x in inputs]))
 
 
 def _onnxruntime(model: bytes, threads: int) -> tuple[Any, list[str]]:
@@ -86,10 +86,10 @@ def _onnxruntime(model: bytes, threads: int) -> tuple[Any, list[str]]:
         )
     except Exception as error:  # onnxruntime's exceptions have no public base class
         raise ModelError(f"the network cannot be loaded by onnxruntime: {_line(error)}") from None
-    name = session.get_inputs()[0].name
+    names = [given.name for given in session.get_inputs()]
 
-    def run(x: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-        return session.run(None, {name: x})
+    def run(inputs: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.float32]]:
+        return session.run(None, dict(zip(names, inputs, strict=True)))
 
     return run, [output.name for output in session.get_outputs()]
 
@@ -111,8 +111,8 @@ def _openvino(model: bytes, threads: int, precision: str) -> tuple[Any, list[str
     except RuntimeError as error:
         raise ModelError(f"the network cannot be loaded by OpenVINO: {_line(error)}") from None
 
-    def run(x: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-        result = compiled(x)
+    def run(inputs: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.float32]]:
+        result = compiled(list(inputs))
         return [np.array(result[output], dtype=np.float32) for output in compiled.outputs]
 
     return run, [output.get_any_name() for output in compiled.outputs]

@@ -95,7 +95,7 @@ class Ensemble(Gaussian):
             self.rare_ = self._rare().restore(state.arrays, int(state.values["remembered"]))
         except KeyError as error:
             raise ModelError(f"the {self.name} model has no {error}") from None
-        if self.rare_.bank.features.shape[1:] != (self.cells_.channels,):
+        if len(self.rare_.axes) != self.cells_.channels:
             raise ModelError(f"the {self.name} model and its backbone do not belong together")
         return self
 

@@ -71,6 +71,8 @@ class Memory(Detector):
         Sigma in cells of the Gaussian blur of the score map.
     """
 
+    bank_: Bank
+
     name = "memory"
     summary = "distance to the nearest good feature in a coreset"
     paper = "Roth et al., PatchCore (2022), https://arxiv.org/abs/2106.08265"

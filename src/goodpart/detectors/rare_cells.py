@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.detectors.base import HeldOut
-from goodpart.detectors.coreset import Bank, greedy_coreset
+from goodpart.detectors.coreset import Bank, greedy_coreset, product
 from goodpart.detectors.deviation import (
     Moments,
     by_size,
@@ -35,6 +35,11 @@ from goodpart.progress import Progress, track
 CANDIDATES = 20_000
 # Sides of a cell here, in cells of the grid.
 POOL = 2
+# Distances are taken along so many principal axes of the good parts' features, which hold nearly
+# all of what they vary in.
+AXES = 96
+# Images from which the axes are learned.
+_SAMPLE = 32
 
 Floats = NDArray[np.float32]
 
@@ -58,11 +63,13 @@ class RareCells:
     Attributes
     ----------
     bank : Bank
-    scale : ndarray of float32, (features of a cell,)
-        One over the deviation of each; 0 for those that do not count.
+    axes : ndarray of float32, (features of a cell, k)
+        What features are multiplied by: one over their deviations, and principal axes.
     moments : Moments
         Of the distances that held-out good parts show.
     """
+
+    bank: Bank
 
     def __init__(
         self,
@@ -105,38 +112,40 @@ class RareCells:
             For each image, as by a memory without its source: of the first images that of all
             others, of later ones the memory from before.
         """
-        shown = np.arange(len(held_out)) * step
-        unusual = np.stack([_blocks(held.raw_map).max(axis=(1, 3)) for held in held_out])
+        shown = [int(index) for index in np.arange(len(held_out)) * step]
+        maps = np.stack([held.raw_map for held in held_out])
+        unusual = maps.reshape(len(maps), self.grid[0], POOL, self.grid[1], POOL).max(axis=(2, 4))
         owner = np.unique(list(sources), return_inverse=True)[1]
         first = not hasattr(self, "bank")
         if first:
-            self.scale = self._scales(store, rng)
-        image, cell = self._candidates(unusual, rng)
-        features = np.empty((len(image), len(self.scale)), np.float32)
+            self.axes = self._learn_axes(store, rng)
+        image, cell = self._candidates(unusual[:, self._counted], rng)
+        features = np.empty((len(image), self.axes.shape[1]), np.float32)
         distances = np.zeros((len(shown), *self.grid), np.float32)
         for index in track(range(len(shown)), "remembering", len(shown), progress):
-            pooled = self._pooled(store.image(int(shown[index])))
-            features[image == index] = pooled.reshape(-1, pooled.shape[2])[cell[image == index]]
+            found = self._features(store.image(shown[index]))
+            features[image == index] = found[cell[image == index]]
             if not first:
-                distances[index] = self._distance(pooled)
+                distances[index][self._counted] = self.bank.distance(found)
         if first:
             chosen = greedy_coreset(features, self.size, rng)
             self.bank, belongs = Bank(features[chosen]), owner[image[chosen]]
             for index in track(range(len(shown)), "calibrating", len(shown), progress):
-                pooled = self._pooled(store.image(int(shown[index])))
-                distances[index] = self._distance(pooled, belongs != owner[index])
+                found, others = self._features(store.image(shown[index])), belongs != owner[index]
+                distances[index][self._counted] = self.bank.distance(found, others)
             self._take(Moments.of(distances))
         else:
             features = np.concatenate([self.bank.features.astype(np.float32), features])
             self.bank = Bank(features[greedy_coreset(features, self.size, rng)])
             self._take(self.moments.plus(Moments.of(distances)))
         members = by_size(sources)
-        found = held_out_maps(distances, members, self.moments, self.mask, self.smoothing)
-        return [HeldOut(held.index, self._enlarged(held.raw_map)) for held in found]
+        coarse = held_out_maps(distances, members, self.moments, self.mask, self.smoothing)
+        return [HeldOut(held.index, self._enlarged(held.raw_map)) for held in coarse]
 
     def score_map(self, cells: Floats) -> Floats:
         """Features (rows, columns, all) in deviations from held-out good parts."""
-        distance = self._distance(self._pooled(cells))
+        distance = np.zeros(self.grid, np.float32)
+        distance[self._counted] = self.bank.distance(self._features(cells))
         deviation = in_deviations(distance, self._center, self._spread, self.mask, self.smoothing)
         return self._enlarged(deviation)
 
@@ -145,8 +154,9 @@ class RareCells:
         pool = (POOL, POOL)
         pooled = graph.node("AveragePool", [cells], kernel_shape=pool, strides=pool)
         last = graph.transpose(pooled, (0, 2, 3, 1))
-        flat = graph.reshape(last, (self.grid[0] * self.grid[1], len(self.scale)))
-        nearest = self.bank.export(graph, graph.multiply(flat, self.scale))
+        flat = graph.reshape(last, (self.grid[0] * self.grid[1], len(self.axes)))
+        seen = graph.node("MatMul", [flat, graph.constant(self.axes)])
+        nearest = self.bank.export(graph, seen)
         distance = graph.reshape(nearest, self.grid)
         deviation = export_deviations(
             graph, distance, self._center, self._spread, self.mask, self.smoothing
@@ -157,7 +167,7 @@ class RareCells:
         """Everything that :meth:`restore` needs, but for the grid, the mask and the count."""
         return {
             "rare_bank": self.bank.features,
-            "rare_scale": self.scale,
+            "rare_axes": self.axes,
             "rare_mean": self.moments.mean,
             "rare_deviation": self.moments.deviation,
         }
@@ -170,7 +180,7 @@ class RareCells:
         KeyError
             An array is missing.
         """
-        self.bank, self.scale = Bank(arrays["rare_bank"]), arrays["rare_scale"]
+        self.bank, self.axes = Bank(arrays["rare_bank"]), arrays["rare_axes"]
         self._take(Moments(images, arrays["rare_mean"], arrays["rare_deviation"]))
         return self
 
@@ -181,46 +191,42 @@ class RareCells:
     def _candidates(
         self, unusual: Floats, rng: np.random.Generator
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Images and cells to choose from: the most unusual ones, and as many of the others."""
-        counted = np.flatnonzero(np.broadcast_to(self._counted, unusual.shape))
-        if len(counted) > CANDIDATES:
-            order = counted[np.argsort(-unusual.ravel()[counted], kind="stable")]
-            some = rng.choice(order[CANDIDATES // 2 :], CANDIDATES // 2, replace=False)
-            counted = np.concatenate([order[: CANDIDATES // 2], some])
-        image, cell = np.divmod(counted, self._counted.size)
+        """Images and counted cells to choose from: the most unusual, and as many of the others."""
+        order = np.argsort(-unusual.ravel(), kind="stable")
+        if len(order) > CANDIDATES:
+            half = CANDIDATES // 2
+            order = np.concatenate([order[:half], rng.choice(order[half:], half, replace=False)])
         # In the order in which learn() comes upon them.
-        order = np.lexsort((cell, image))
-        return image[order], cell[order]
+        image, cell = np.divmod(np.sort(order), unusual.shape[1])
+        return image, cell
 
-    def _scales(self, store: FeatureStore, rng: np.random.Generator) -> Floats:
-        """One over the deviation of every feature that counts, from a few images."""
-        self.scale = np.ones(store.values.shape[3], np.float32)
-        some = rng.choice(len(store.values), min(32, len(store.values)), replace=False)
+    def _learn_axes(self, store: FeatureStore, rng: np.random.Generator) -> Floats:
+        """Deviations and principal axes of the features that count, from a few images."""
+        count = len(store.values)
+        some = rng.choice(count, min(_SAMPLE, count), replace=False)
         seen = [self._pooled(store.image(int(index)))[self._counted] for index in some]
-        spread = np.concatenate(seen).std(axis=0)
-        scale = 1 / np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6))
-        scale[self.channels :] = 0
-        return scale.astype(np.float32)
+        values = np.concatenate(seen)[:, : self.channels].astype(np.float64)
+        deviation = values.std(axis=0)
+        scale = 1 / np.maximum(deviation, max(1e-3 * float(deviation.max()), 1e-6))
+        values = (values - values.mean(axis=0)) * scale
+        _, vectors = np.linalg.eigh(values.T @ values)
+        axes = np.zeros((store.values.shape[3], min(AXES, self.channels)), np.float32)
+        axes[: self.channels] = scale[:, None] * vectors[:, ::-1][:, : axes.shape[1]]
+        return axes
 
     def _pooled(self, cells: Floats) -> Floats:
-        """Features of cells of twice the side, in their deviations."""
+        """Features (rows, columns, all) of cells of twice the side."""
         # Sums of strided views: a mean over two axes of blocks walks through memory badly.
         total = cells[::2, ::2] + cells[1::2, ::2]
         total += cells[::2, 1::2]
         total += cells[1::2, 1::2]
-        total *= self.scale / POOL**2
+        total *= 1 / POOL**2
         return total
 
-    def _distance(self, pooled: Floats, allowed: NDArray[np.bool_] | None = None) -> Floats:
-        distance = np.zeros(self.grid, np.float32)
-        distance[self._counted] = self.bank.distance(pooled[self._counted], allowed)
-        return distance
+    def _features(self, cells: Floats) -> Floats:
+        """Of the cells that count, along the axes: (n, k)."""
+        return product(self._pooled(cells)[self._counted], self.axes)
 
     def _enlarged(self, plane: Floats) -> Floats:
         enlarged: Any = cv2.resize(plane, self.fine[::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged, np.float32)
-
-
-def _blocks(plane: Floats) -> Floats:
-    rows, columns = plane.shape
-    return plane.reshape(rows // POOL, POOL, columns // POOL, POOL)
