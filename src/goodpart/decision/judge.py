@@ -57,11 +57,12 @@ def judge(
     regions: tuple[Region, ...] = ()
     if verdict in (Verdict.NG, Verdict.CHECK):
         full = resize_map(raw_map, size)
+        if mask is not None:
+            full = np.where(mask, full, np.float32(-np.inf))
         # Bilinear interpolation can fall a little short of the raw map's peak, from which the
         # score was taken; without this margin an NG part could come without a region.
-        highest = full.max() if mask is None else full[mask].max()
-        peak = min(limits.ok, float(np.nextafter(highest, np.float32(-np.inf))))
-        regions = find_regions(full, level=level, peak=peak, mask=mask, mm_per_pixel=mm_per_pixel)
+        peak = min(limits.ok, float(np.nextafter(full.max(), np.float32(-np.inf))))
+        regions = find_regions(full, level=level, peak=peak, mm_per_pixel=mm_per_pixel)
     return Judgement(verdict, score, regions)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from goodpart.parts.area import area_means
 
 
 def resize_map(score_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -38,11 +38,9 @@ def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bo
     size : (int, int)
         Wanted (height, width).
     """
-    height, width = size
-    if mask.shape == (height, width):
+    if mask.shape == size:
         return mask
-    share: Any = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(share >= 0.5, dtype=np.bool_)
+    return np.asarray(area_means(mask.view(np.uint8), size) >= 0.5 - 1e-9, dtype=np.bool_)
 
 
 def score_of(raw_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:

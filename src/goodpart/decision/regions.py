@@ -14,7 +14,6 @@ def find_regions(
     *,
     level: float,
     peak: float,
-    mask: NDArray[np.bool_] | None = None,
     smallest_area: int = 1,
     mm_per_pixel: float | None = None,
     most: int = 100,
@@ -27,12 +26,11 @@ def find_regions(
     Parameters
     ----------
     score_map : ndarray of float32, (H, W)
+        Minus infinity where pixels do not count.
     level : float
         Learned from good images; lowered to ``peak`` where it lies above.
     peak : float
         The limit on the score.
-    mask : ndarray of bool, (H, W), optional
-        True where pixels count.
     smallest_area : int
         In pixels; smaller areas are left out unless nothing else remains.
     mm_per_pixel : float, optional
@@ -45,10 +43,9 @@ def find_regions(
     tuple of Region
         Highest peak first.
     """
-    values = score_map if mask is None else np.where(mask, score_map, -np.inf)
-    above = (values > min(level, peak)).astype(np.uint8)
-    if not above.any() or not (values > peak).any():
+    if not score_map.max() > peak:
         return ()
+    above = (score_map > min(level, peak)).view(np.uint8)
     # Defects are small: only their box is labelled. Outlines and labels together take a fraction
     # of the time of OpenCV's own statistics of labels.
     left, top, across, down = cv2.boundingRect(above)
@@ -63,7 +60,7 @@ def find_regions(
         at = outline[0, 0]
         window = labels[y : y + height, x : x + width] == labels[at[1], at[0]]
         x, y = x + left, y + top
-        inside = values[y : y + height, x : x + width][window]
+        inside = score_map[y : y + height, x : x + width][window]
         if inside.max() <= peak:
             continue
         contour = outline.reshape(-1, 2) + np.array([left, top])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goodpart.parts.align_template import edges_of
+from goodpart.parts.area import area_means
 from goodpart.parts.views import grey_of
 from goodpart.parts.warp import inside_share
 from goodpart.recipe import ChecksSection
@@ -119,7 +120,7 @@ def measure(
 def likeness_edges(grey: NDArray[Any]) -> NDArray[np.float32]:
     """Edges of a part image, small, zero mean and unit norm."""
     size = (_LIKENESS_SIDE, _LIKENESS_SIDE)
-    return edges_of(np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA)))
+    return edges_of(area_means(grey, size))
 
 
 class Checks:
