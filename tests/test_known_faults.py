@@ -27,6 +27,7 @@ from goodpart.runtime.inspector import Inspector
 
 RECIPE = {"align": {"method": "none"}, "checks": {"likeness": "off", "focus": "off"}}
 SETTINGS: dict[str, dict[str, Any]] = {
+    "ensemble": {"resolution": 128, "size": 200},
     "gaussian": {"resolution": 128},
     "memory": {"resolution": 128, "size": 300},
     "variation": {},

@@ -44,7 +44,7 @@ def test_the_curve_keeps_the_range_and_evens_out_light() -> None:
     np.testing.assert_array_equal(apply_tone(image, "linear"), image)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "memory"])
+@pytest.mark.parametrize("name", ["ensemble", "gaussian", "memory"])
 def test_a_saved_detector_keeps_its_curve(name: str, tmp_path: Path) -> None:
     images = surfaces(np.linspace(0.4, 1.6, 12))
     settings = {"resolution": 64}

@@ -30,7 +30,7 @@ AUTO = "auto"
 # Cheapest first: where time runs out, what was tried stands, and a trial that is under way then is
 # given up (the first is not: something has to be chosen). A network trained from nothing takes
 # longer than the choice may.
-CANDIDATES = ("variation", "gaussian", "memory")
+CANDIDATES = ("variation", "gaussian", "ensemble", "memory")
 MOST_SECONDS = 240.0
 MOST_IMAGES = 60
 TIME_IS_UP = "the time for choosing was up"

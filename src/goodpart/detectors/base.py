@@ -171,7 +171,7 @@ class Detector(ABC):
             This detector cannot be exported.
         """
         raise ModelError(
-            f"{self.name} cannot be exported to ONNX with these settings; gaussian, memory, "
+            f"{self.name} cannot be exported to ONNX with these settings; ensemble, gaussian, memory, "
             "student, variation and the autoencoder's preset restore can, in a plain view"
         )
 

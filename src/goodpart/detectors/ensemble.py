@@ -1,8 +1,9 @@
 """``ensemble``: a Gaussian for every place, and a memory of what good parts show rarely.
 
-The sum of two score maps, both in deviations from held-out good parts: PaDiM's Gaussians
-(:mod:`.gaussian`) and a PatchCore memory without places (:mod:`.rare_cells`). They miss different
-things, and share the features, which is where the time goes.
+A weighted sum of two score maps, both in deviations from held-out good parts: PaDiM's Gaussians
+(:mod:`.gaussian`) and a PatchCore memory without places (:mod:`.rare_cells`). The first tells
+better where parts are aligned, the second where they are not or are of several kinds. They share
+the features, which is where the time goes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Ensemble(Gaussian):
     ----------
     size : int
         Most features in the memory.
+    weight : float
+        How much the memory counts, where the Gaussians count 1.
     **others
         As for :class:`goodpart.detectors.gaussian.Gaussian`.
     """
@@ -49,7 +52,8 @@ class Ensemble(Gaussian):
         tone: Literal["auto", "linear", "log"] = "auto",
         shading: bool = True,
         turns: Literal["auto"] | bool = "auto",
-        size: int = 2000,
+        size: int = 1500,
+        weight: float = 0.5,
         smoothing: int = 3,
         map_smoothing: float = 0.8,
         ridge: float = 0.01,
@@ -65,22 +69,23 @@ class Ensemble(Gaussian):
             ridge=ridge,
         )
         self.size = size
+        self.weight = weight
 
     def raw_maps(self, images: Sequence[PartPixels]) -> list[NDArray[np.float32]]:
-        """See :meth:`Detector.raw_maps`; the sum of both in their deviations."""
+        """See :meth:`Detector.raw_maps`; both in their deviations, added."""
         self._check_fitted("gaussians_")
         maps = []
         for image in images:
             cells = self.cells_(image)
-            maps.append(self.gaussians_.score_map(cells) + self.rare_.score_map(cells))
+            maps.append(self._sum(self.gaussians_.score_map(cells), self.rare_.score_map(cells)))
         return maps
 
     def export(self, graph: ScoreGraph) -> str:
         """See :meth:`Detector.export`."""
         self._check_fitted("gaussians_")
         cells = self.cells_.export(graph)
-        both = [self.gaussians_.export(graph, cells), self.rare_.export(graph, cells)]
-        return graph.node("Add", both)
+        rare = graph.multiply(self.rare_.export(graph, cells), self.weight)
+        return graph.node("Add", [self.gaussians_.export(graph, cells), rare])
 
     def state(self) -> State:
         """See :meth:`Detector.state`."""
@@ -118,9 +123,12 @@ class Ensemble(Gaussian):
             progress=progress,
         )
         return [
-            HeldOut(one.index, one.raw_map + other.raw_map)
+            HeldOut(one.index, self._sum(one.raw_map, other.raw_map))
             for one, other in zip(first, second, strict=True)
         ]
+
+    def _sum(self, gaussian: NDArray[np.float32], rare: NDArray[np.float32]) -> NDArray[np.float32]:
+        return gaussian + np.float32(self.weight) * rare
 
     def _rare(self) -> RareCells:
         counted: Any = sum(output.channels for output in self.cells_.backbone.outputs)
