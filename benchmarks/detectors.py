@@ -2,7 +2,7 @@
 
 Run with::
 
-    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=gaussian,memory] [WORK=folder] \
+    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=ensemble,gaussian] [WORK=folder] \
         [TABLE=name]
 
 ``DATA`` is the folder that holds the data sets, ``TABLE`` the name of the table that is kept.
@@ -84,7 +84,7 @@ def main() -> None:
     options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
     if "DATA" not in options:
         sys.exit("usage: python benchmarks/detectors.py DATA=folder [DETECTORS=...] [WORK=folder]")
-    detectors = options.get("DETECTORS", "gaussian,memory,student,variation").split(",")
+    detectors = options.get("DETECTORS", "ensemble,gaussian,memory,student,variation").split(",")
     rows = []
     with tempfile.TemporaryDirectory(prefix="goodpart-bench-") as folder:
         work = Path(options.get("WORK", folder))

@@ -3,7 +3,7 @@
 Run with::
 
     python benchmarks/synthesize_helps.py DATA=casting [COUNTS=20,105] [SEEDS=0,1,2] \
-        [DETECTORS=default,autoencoder] [MINUTES=4] [EPOCHS=12] [SIZE=128] [WORK=folder]
+        [DETECTORS=gaussian,autoencoder] [MINUTES=4] [EPOCHS=12] [SIZE=128] [WORK=folder]
 
 ``DATA`` is a data folder in the benchmark layout. For every number of real good images and seed
 (which also chooses the images) a detector learns from them in three ways:
@@ -12,7 +12,7 @@ Run with::
 - *generated*: from them and four generated images for each, by the CPU preset with ``EPOCHS``
   epochs of 50 steps;
 - *augmented*: from them and their quarter turns with and without noise, for as many minutes as
-  the generator and the detector of *generated* had together. (The default detector looks at each
+  the generator and the detector of *generated* had together. (``gaussian`` looks at each
   image once, whatever time it is given.)
 
 ``MINUTES`` bounds a training of the autoencoder. Each finished step is kept in ``WORK``: stopped
@@ -99,8 +99,7 @@ def cell(
     arguments = ["train", str(learned), "--out", str(model), "--force", *extra]
     arguments += ["--set", f"part.size=[{given['SIZE']}, {given['SIZE']}]"]
     arguments += ["--set", f"seed={seed}"]
-    if detector != "default":
-        arguments += ["--detector", detector]
+    arguments += ["--detector", detector]
     if detector == "autoencoder":
         arguments += ["--set", f"max_minutes={minutes / NETWORKS}"]
     cost = step(work / f"{model.name}.json", arguments)
@@ -139,7 +138,7 @@ def main() -> None:
     given = {
         "COUNTS": "20,105",
         "SEEDS": "0,1,2",
-        "DETECTORS": "default,autoencoder",
+        "DETECTORS": "gaussian,autoencoder",
         "MINUTES": "4",
         "EPOCHS": "12",
         "SIZE": "128",

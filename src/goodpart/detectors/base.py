@@ -171,8 +171,8 @@ class Detector(ABC):
             This detector cannot be exported.
         """
         raise ModelError(
-            f"{self.name} cannot be exported to ONNX with these settings; ensemble, gaussian, memory, "
-            "student, variation and the autoencoder's preset restore can, in a plain view"
+            f"{self.name} cannot be exported to ONNX with these settings; ensemble, gaussian, "
+            "memory, student, variation and the autoencoder's preset restore can, in a plain view"
         )
 
     @abstractmethod
