@@ -2,7 +2,7 @@
 
 Run with::
 
-    python benchmarks/contaminated_good.py DATA=.../casting [DETECTOR=ensemble] [SHARES=0,0.02,0.05]
+    python benchmarks/contaminated_good.py DATA=.../casting [DETECTOR=gaussian] [SHARES=0,0.02,0.05]
 
 Defective castings are taken from the test side, mixed into the good training images as if they
 had been put into the wrong folder, and left out of the test. For each share the table says how
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     """Print the rows as they come; write the table."""
     given = dict(argument.split("=", 1) for argument in arguments)
     settings = [argument for argument in arguments if "." in argument.split("=", 1)[0]]
-    data, detector = Path(given["DATA"]), given.get("DETECTOR", "ensemble")
+    data, detector = Path(given["DATA"]), given.get("DETECTOR", "gaussian")
     recipe = override(Recipe(), settings)
     rows = []
     for share in (float(text) for text in given.get("SHARES", "0,0.02,0.05").split(",")):

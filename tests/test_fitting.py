@@ -12,6 +12,7 @@ from goodpart.errors import DataError
 from goodpart.fitting import fit
 from goodpart.gathering import PartSequence, complete_recipe, gather
 from goodpart.parts.read import read_image
+from goodpart.parts.render import render_part
 from goodpart.parts.road import Road
 from goodpart.recipe import Recipe, parse_recipe
 
@@ -152,3 +153,13 @@ def test_an_escape_rate_in_the_recipe_takes_the_training_sides_defects(tmp_path:
     assert model.calibration["escape"] == 0.2
     with pytest.raises(DataError, match="defective"):
         fit(sorted((tmp_path / "Normal").iterdir()), detector="variation", recipe=recipe)
+
+
+def test_the_detector_is_gaussian_where_parts_are_aligned_and_ensemble_where_not() -> None:
+    rng = np.random.default_rng(0)
+    caps = np.stack([render_part("cap", rng, size=96).image for _ in range(24)])
+    aligned = fit(caps, settings={"resolution": 96})
+    assert aligned.recipe.align.method != "none"
+    assert aligned.recipe.detector.name == aligned.detector.name == "gaussian"
+    still = fit(caps, settings={"resolution": 96}, recipe=plain())
+    assert still.recipe.detector.name == still.detector.name == "ensemble"

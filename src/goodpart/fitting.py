@@ -19,7 +19,7 @@ from goodpart.detectors import Detector, create_detector
 from goodpart.detectors.auto import AUTO, choose_detector, explain
 from goodpart.detectors.engine import FAST_ENGINES, EngineName
 from goodpart.detectors.engine_check import ENTRY, compare_engines
-from goodpart.detectors.registry import DEFAULT
+from goodpart.detectors.registry import default_detector
 from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError
 from goodpart.gathering import add_generated, complete_recipe, cut_parts, gather
@@ -100,7 +100,7 @@ def fit(
         add_generated(images, generated, recipe, progress)
     chosen = detector or recipe.detector.name
     if chosen == "auto-default":
-        chosen = DEFAULT
+        chosen = default_detector(aligned=recipe.align.method != "none")
     merged = {**recipe.detector.settings, **(settings or {})}
     if chosen != AUTO:
         create_detector(chosen, merged)  # a wrong setting is an error now, not after the cutting

@@ -79,6 +79,14 @@ def test_a_mask_hides_what_does_not_count() -> None:
     assert half.raw_map(scratched(images(1, seed=3)[0], 40, 20)).max() > 5
 
 
+def test_a_mask_may_be_as_thin_as_a_single_row_of_cells() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[48:56] = True
+    thin = Ensemble(resolution=128, size=300).fit(images(), mask=mask)
+    good = images(1, seed=3)[0]
+    assert thin.raw_map(scratched(good, 44, 60)).max() > 2 * thin.raw_map(good).max()
+
+
 def test_a_restored_detector_gives_exactly_the_same_map(fitted: Ensemble) -> None:
     restored = Ensemble(resolution=128, size=300).restore(fitted.state())
     image = images(1, seed=4)[0]

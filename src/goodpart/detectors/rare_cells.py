@@ -83,6 +83,11 @@ class RareCells:
         self.fine, self.grid = grid, (grid[0] // POOL, grid[1] // POOL)
         self.channels, self.size, self.smoothing = channels, size, smoothing
         self.mask = cell_mask(mask, self.grid)
+        if mask is not None and self.mask is not None and not self.mask.any():
+            # What counts is thinner than half a cell here.
+            rows, columns = self.grid
+            blocks = mask.reshape(rows, POOL, columns, POOL)
+            self.mask = np.asarray(blocks.any(axis=(1, 3)), np.bool_)
         self._counted = np.ones(self.grid, bool) if self.mask is None else self.mask
 
     def learn(
