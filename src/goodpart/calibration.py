@@ -150,7 +150,8 @@ def set_again(
         defects=list(defects.values()),
         escape=wish.escape,
         vouched={index for index, name in enumerate(good) if name in set(story["vouched"])},
-        parts=parts if together else None,
+        parts=parts,
+        together=together,
     )
     limits, new = result.limits, result.to_dict()
     different = len(set(parts))

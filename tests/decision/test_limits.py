@@ -166,3 +166,16 @@ def test_limits_out_of_order_are_refused() -> None:
         Limits(ok=2.0, ng=1.0)
     with pytest.raises(ValueError, match="finite"):
         Limits(ok=float("nan"), ng=1.0)
+
+
+def test_captures_of_a_part_that_stands_out_do_not_hide_each_other() -> None:
+    rng = np.random.default_rng(0)
+    scores = [*rng.normal(3, 0.5, 120), 9.0, 5.0, 4.9]
+    apart = calibrate(scores)
+    assert apart.outliers == (120,), "the highest of these three stands out"
+    parts = [*range(120), 120, 120, 121]
+    found = calibrate(scores, parts=parts)
+    assert found.outliers == (120, 121), "and the other capture of its part with it"
+    assert found.limits.ng == 4.9 and found.images == 121
+    vouched = calibrate(scores, parts=parts, vouched={121})
+    assert vouched.outliers == (120,) and vouched.limits.ng == 5.0

@@ -133,6 +133,7 @@ def calibrate(
     escape: float | None = None,
     vouched: Collection[int] = (),
     parts: Sequence[int] | None = None,
+    together: bool = False,
 ) -> Calibration:
     """Set the limits.
 
@@ -151,7 +152,11 @@ def calibrate(
     vouched : collection of int
         Indices of good images that a person looked at: they never stand out.
     parts : sequence of int, optional
-        Which part each good image shows. A part then counts once, by its highest score.
+        Which part each good image shows, by default each its own. Where one image of a part
+        stands out, all of that part do: a part is mislabelled in each of its captures, and two
+        of them must not hide each other.
+    together : bool
+        A part counts once, by its highest score.
 
     Raises
     ------
@@ -160,9 +165,13 @@ def calibrate(
     """
     scores = np.asarray(good, dtype=np.float64)
     outliers = tuple(index for index in standing_out(scores) if index not in vouched)
+    if parts is not None:
+        shown = {parts[index] for index in outliers}
+        captures = [i for i, part in enumerate(parts) if part in shown and i not in vouched]
+        outliers = tuple(sorted(captures, key=lambda index: -scores[index]))
     kept = np.delete(scores, list(outliers))
     unit = "good images"
-    if parts is not None:
+    if parts is not None and together:
         unit = "different good parts"
         kept = highest(kept, np.delete(np.asarray(parts), list(outliers)))
     limit = conformal_limit(kept, overkill)
