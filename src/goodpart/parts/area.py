@@ -25,7 +25,7 @@ def area_means(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.f
     -------
     ndarray of float64, (height, width)
     """
-    table: Any = cv2.integral(values, sdepth=cv2.CV_64F)
+    table: Any = cv2.integral(np.ascontiguousarray(values), sdepth=cv2.CV_64F)
     for length, count in zip(values.shape, size, strict=True):
         places = np.arange(count + 1) * (length / count)
         below = np.minimum(places.astype(np.intp), length - 1)
