@@ -2,11 +2,9 @@
 
 Run with::
 
-    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=ensemble,gaussian] [WORK=folder] \
-        [TABLE=name]
+    python benchmarks/detectors.py DATA=../shared/data [DETECTORS=ensemble,gaussian] [WORK=folder]
 
-``DATA`` is the folder that holds the data sets, ``TABLE`` the name of the table that is kept.
-Everything is chosen on ``train/``; ``test/`` is
+``DATA`` is the folder that holds the data sets. Everything is chosen on ``train/``; ``test/`` is
 opened once, by ``evaluate``. Every row holds for the same default setting and one limit
 (``ok = ng``) at an overkill of 1 %. Each step is a process of its own, as on the command line.
 """
@@ -95,15 +93,12 @@ def main() -> None:
                     cells(name, detector, measure(Path(options["DATA"]) / name, detector, work))
                 )
                 print("  ".join(rows[-1]), flush=True)
-    shown = " ".join(["DATA=data", *([f"DETECTORS={','.join(detectors)}"])])
-    if "TABLE" in options:
-        shown += f" TABLE={options['TABLE']}"
     write_table(
-        options.get("TABLE", "detectors"),
+        "detectors",
         title="Detectors at their default settings, overkill 1 %, one limit",
         columns=COLUMNS,
         rows=rows,
-        command=f"python benchmarks/detectors.py {shown}",
+        command=f"python benchmarks/detectors.py DATA=data DETECTORS={','.join(detectors)}",
     )
 
 

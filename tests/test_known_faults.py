@@ -132,6 +132,17 @@ def test_the_exported_map_is_the_models_map_in_color_with_a_mask_and_in_varying_
         np.testing.assert_allclose(score_map, inspection.score_map, rtol=1e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("detector", SETTINGS)
+def test_an_exported_score_is_not_a_number_where_a_pixel_is_none(
+    models: dict[str, Path], tested: list[Any], detector: str
+) -> None:
+    network = Network(to_onnx(load(models[detector])))
+    image = tested[0].astype(np.float32)
+    assert np.isfinite(network(image[None])[0]).all()
+    image[image.shape[0] // 2, image.shape[1] // 2] = np.nan
+    assert np.isnan(network(image[None])[0]).all()
+
+
 def test_the_example_beside_an_export_runs_without_goodpart(
     models: dict[str, Path], tested: list[Any], tmp_path: Path
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from goodpart.decision import Limits, Verdict
 from goodpart.decision.judge import judge, region_level
@@ -86,3 +89,26 @@ def test_the_region_level_is_taken_from_pixels_that_count() -> None:
 
 def test_resizing_keeps_a_constant_map() -> None:
     assert np.all(resize_map(np.full((4, 5), 3.0, np.float32), (33, 47)) == 3.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(3, 40), st.integers(3, 40), st.floats(0, 3), st.integers(0, 99))
+def test_regions_are_the_connected_areas_also_within_holes_of_others(
+    height: int, width: int, sigma: float, seed: int
+) -> None:
+    values = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+    if sigma > 0.3:
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+    level = float(np.median(values))
+    above = (values > level).astype(np.uint8)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    expected = sorted(
+        (*(int(v) for v in boxes[label]), float(values[labels == label].max()))
+        for label in range(1, count)
+    )
+    found = find_regions(values, level=level, peak=level, most=height * width)
+    assert sorted((r.x, r.y, r.width, r.height, r.area, r.peak) for r in found) == expected
+    for region in found:
+        x, y = np.array(region.contour).T
+        assert len(set(labels[y, x].tolist())) == 1, "an outline runs on its own area"
+        assert (x.min(), y.min()) == (region.x, region.y)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goodpart.detectors.cell_gaussians import CellGaussians, left_out, oas_shrinkage, unshrunk
+from goodpart.detectors.cell_gaussians import CellGaussians
 from goodpart.detectors.deviation import by_size
+from goodpart.detectors.whitening import left_out, oas_shrinkage, unshrunk
 from goodpart.progress import silent
 
 

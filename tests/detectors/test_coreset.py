@@ -55,6 +55,14 @@ def test_the_search_is_exact(queries: int, size: int, seed: int) -> None:
         np.testing.assert_allclose(found, every[:, allowed].min(axis=1), rtol=1e-4, atol=1e-3)
 
 
+def test_what_is_not_a_number_has_no_distance() -> None:
+    bank = Bank(np.random.default_rng(0).normal(size=(30, 16)))
+    features = np.zeros((3, 16), np.float32)
+    features[1, 4], features[2, 7] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        assert np.isfinite(bank.distance(features)).tolist() == [True, False, False]
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 120), st.integers(1, 60), st.integers(0, 5))
 def test_the_coreset_has_no_feature_twice(count: int, size: int, seed: int) -> None:

@@ -87,6 +87,15 @@ def test_a_mask_may_be_as_thin_as_a_single_row_of_cells() -> None:
     assert thin.raw_map(scratched(good, 44, 60)).max() > 2 * thin.raw_map(good).max()
 
 
+def test_a_mask_may_be_thinner_than_half_a_cell_of_the_memory() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[48:56, 64:72] = True
+    spot = Ensemble(resolution=128, size=300).fit(images(), mask=mask)
+    assert spot.rare_.mask is not None and spot.rare_.mask.sum() == 1
+    good = images(1, seed=3)[0]
+    assert spot.raw_map(scratched(good, 44, 60)).max() > 2 * spot.raw_map(good).max()
+
+
 def test_a_restored_detector_gives_exactly_the_same_map(fitted: Ensemble) -> None:
     restored = Ensemble(resolution=128, size=300).restore(fitted.state())
     image = images(1, seed=4)[0]

@@ -42,6 +42,11 @@ def encoded(seed: int, *, defect: bool = False, suffix: str = ".png") -> bytes:
     return data.tobytes()
 
 
+def verdict_of(text: str) -> str:
+    """The verdict in a normal result.txt."""
+    return text.splitlines()[1].removeprefix("verdict : ")
+
+
 @pytest.fixture(scope="session")
 def model() -> Model:
     """A variation model of forty discs."""

@@ -46,8 +46,8 @@ def find_regions(
     if not score_map.max() > peak:
         return ()
     above = (score_map > min(level, peak)).view(np.uint8)
-    # Defects are small: only their box is labelled. Outlines and labels together take a fraction
-    # of the time of OpenCV's own statistics of labels.
+    # Defects are small: only their box is labelled. Outlines and labels together are
+    # quicker than OpenCV's own statistics of labels.
     left, top, across, down = cv2.boundingRect(above)
     crop = above[top : top + down, left : left + across]
     _, labels = cv2.connectedComponents(crop, connectivity=8)

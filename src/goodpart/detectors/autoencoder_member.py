@@ -14,7 +14,8 @@ from goodpart.detectors.autoencoder_scores import heatmap, wrapped_heatmap
 from goodpart.detectors.base import HeldOut
 from goodpart.detectors.cell_gaussians import CellGaussians
 from goodpart.detectors.engine import EngineName, Network
-from goodpart.detectors.features import cell_mask
+from goodpart.detectors.features import FeatureStore, cell_mask
+from goodpart.detectors.turns import turned
 from goodpart.progress import Progress, track
 
 Floats = NDArray[np.float32]
@@ -119,7 +120,8 @@ class Member:
             listed = track(held, "calibrating", len(held), progress)
             return [HeldOut(index, self.score_map(parts[index])) for index in listed]
         chosen, names = [parts[index] for index in held], [sources[index] for index in held]
-        found = self.gaussians.learn_from(self, chosen, names, turns=turns, progress=progress)
+        with FeatureStore(self, turned(chosen, turns), progress) as store:
+            found = self.gaussians.learn(store, names, turns=turns, progress=progress)
         return [HeldOut(held[one.index], one.raw_map) for one in found]
 
     def pairs(

@@ -1,8 +1,8 @@
 """A Gaussian for every cell: how unlikely features are under the good parts' at that place.
 
-What ``gaussian`` and ``autoencoder`` share after their features, after Defard, Setkov, Loesch and
-Audigier, *PaDiM: a patch distribution modeling framework* (2021): a mean for every cell and a
-covariance, whose Mahalanobis distance counts. Three things are different:
+What ``gaussian``, ``ensemble`` and ``autoencoder`` share after their features, after Defard,
+Setkov, Loesch and Audigier, *PaDiM: a patch distribution modeling framework* (2021): a mean for
+every cell and a covariance, whose Mahalanobis distance counts. Three things are different:
 
 - A covariance is shared by the 2 × 2 cells of a block (each with its own mean). It is estimated
   from four times as many features, and takes a quarter of the memory and time.
@@ -13,7 +13,8 @@ covariance, whose Mahalanobis distance counts. Three things are different:
   some places vary more than a covariance learned from few images tells.
 
 Held-out distances cost no second fit: leaving a source out changes a mean and takes a few rows
-from a scatter matrix, whose inverse follows by Woodbury's identity (see :func:`left_out`).
+from a scatter matrix, whose inverse follows by Woodbury's identity (see
+:func:`goodpart.detectors.whitening.left_out`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goodpart.detectors.base import HeldOut, PartPixels
+from goodpart.detectors.base import HeldOut
 from goodpart.detectors.deviation import (
     Moments,
     by_size,
@@ -33,9 +34,16 @@ from goodpart.detectors.deviation import (
     held_out_maps,
     in_deviations,
 )
-from goodpart.detectors.features import Cells, FeatureStore
+from goodpart.detectors.features import FeatureStore
 from goodpart.detectors.score_graph import ScoreGraph
-from goodpart.detectors.turns import TURNS, turned, unturned
+from goodpart.detectors.turns import TURNS, unturned
+from goodpart.detectors.whitening import (
+    Triangles,
+    in_half,
+    left_out,
+    unshrunk,
+    whitening_of,
+)
 from goodpart.progress import Progress, silent
 
 BLOCK = 2
@@ -113,19 +121,6 @@ class CellGaussians:
         distances = self._extend_blocks(store, members, progress)
         self._take(self.moments.plus(Moments.of(distances)))
         return held_out_maps(distances, members, self.moments, self.mask, self.smoothing)
-
-    def learn_from(
-        self,
-        cells: Cells,
-        images: Sequence[PartPixels],
-        sources: Sequence[str],
-        *,
-        turns: bool,
-        progress: Progress | None = None,
-    ) -> list[HeldOut]:
-        """Learn from images, whose features ``cells`` gives; see :meth:`learn`."""
-        with FeatureStore(cells, turned(images, turns), progress) as store:
-            return self.learn(store, sources, turns=turns, progress=progress)
 
     def learn(
         self,
@@ -255,7 +250,7 @@ class CellGaussians:
                 mean = values.mean(axis=0)
                 centered = values - mean
                 flat = centered.reshape(-1, channels)
-                whitening, weight = self._whitening(flat.T @ flat / len(flat), images)
+                whitening, weight = whitening_of(flat.T @ flat / len(flat), images, self.ridge)
                 white = centered @ whitening
                 for same_size in members:
                     found = left_out(white[same_size], images, weight)
@@ -291,7 +286,7 @@ class CellGaussians:
                 earlier = self.whitening[at].astype(np.float32)
                 scatter = known * unshrunk(earlier, float(self.weight[at]))
                 scatter += (flat.T @ flat - total * (moved.T @ moved)) / BLOCK**2
-                whitening, weight = self._whitening(scatter / total, total)
+                whitening, weight = whitening_of(scatter / total, total, self.ridge)
                 white = (away - moved) @ whitening
                 for same_size in members:
                     found = left_out(white[same_size], total, weight)
@@ -304,133 +299,3 @@ class CellGaussians:
         if self.mask is None:
             return True
         return bool(self.mask[top : top + BLOCK, left : left + BLOCK].any())
-
-    def _whitening(
-        self, covariance: NDArray[Any], images: int
-    ) -> tuple[NDArray[np.float32], float]:
-        """Whitening (channels, channels) for a covariance, and the shrinkage used.
-
-        ``|centered @ whitening|`` is the Mahalanobis distance. In double precision: where one
-        source makes most of a direction's variance, what is left without it is a small
-        difference of large numbers.
-        """
-        covariance = covariance.astype(np.float64)
-        channels = len(covariance)
-        level = float(np.trace(covariance)) / channels
-        if level <= 0:
-            # A place without any variation, such as a saturated background.
-            return np.eye(channels, dtype=np.float32), 1.0
-        weight = max(self.ridge, oas_shrinkage(covariance, images))
-        shrunk = (1 - weight) * covariance
-        shrunk.flat[:: channels + 1] += weight * level
-        lower = np.linalg.cholesky(shrunk)
-        return np.linalg.inv(lower).T.astype(np.float32), weight
-
-
-def in_half(whitening: NDArray[np.float32]) -> NDArray[np.float16]:
-    """A whitening matrix as it is kept.
-
-    Where hardly anything varies it is very large: as large as half precision holds tells as much.
-    """
-    most = float(np.finfo(np.float16).max)
-    return np.clip(whitening, -most, most).astype(np.float16)
-
-
-class Triangles:
-    """Upper triangular matrices, without a quarter that is zero.
-
-    Multiplying by them is bound by reading them: less to read is less time.
-
-    Parameters
-    ----------
-    matrices : ndarray of float32, (n, channels, channels)
-    """
-
-    def __init__(self, matrices: NDArray[np.float32]) -> None:
-        self._half = matrices.shape[1] // 2
-        self._left = np.ascontiguousarray(matrices[:, : self._half, : self._half])
-        self._right = np.ascontiguousarray(matrices[:, :, self._half :])
-
-    def norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Lengths (n, k) of vectors (n, k, channels) times their matrices."""
-        left = np.matmul(vectors[..., : self._half], self._left)
-        right = np.matmul(vectors, self._right)
-        squared = np.einsum("...i,...i->...", left, left)
-        squared += np.einsum("...i,...i->...", right, right)
-        return np.sqrt(squared)
-
-
-def left_out(white: NDArray[np.float32], images: int, weight: float = 0.0) -> NDArray[np.float32]:
-    """Mahalanobis distances of images by the model without their own source.
-
-    Parameters
-    ----------
-    white : ndarray of float32, (groups, k, cells, channels)
-        Whitened deviations from the mean, for groups of ``k`` images of one source each.
-    images : int
-        Number of all images, N.
-    weight : float
-        The shrinkage of the covariance, 0..1.
-
-    Returns
-    -------
-    ndarray of float32, (groups, k, cells)
-        Without a group the mean of cell c moves by ``s_c / (N - k)``, where ``s_c`` is the sum of
-        its deviations, and the scatter loses ``U' U`` with the rows ``r`` of the group and
-        ``s_c / sqrt(N - k)``; the inverse follows by Woodbury's identity. The shrinkage target is
-        kept. With N = k + 1 and more this is the leave-one-out distance that a new fit would give.
-    """
-    groups, k, cells, channels = white.shape
-    rest = images - k
-    total = white.sum(axis=1, keepdims=True)
-    query = white + total / rest
-    removed = np.concatenate([white, total / np.sqrt(rest)], axis=1)
-    removed = removed.reshape(groups, (k + 1) * cells, channels)
-    flat = query.reshape(groups, k * cells, channels)
-    gram = removed @ removed.transpose(0, 2, 1)
-    cross = flat @ removed.transpose(0, 2, 1)
-    scale = images * cells / max(1.0 - weight, 1e-6)
-    inner = scale * np.eye(gram.shape[1], dtype=np.float64) - gram
-    gain = np.einsum("gqr,grq->gq", cross, np.linalg.solve(inner, cross.transpose(0, 2, 1)))
-    squared = np.einsum("gqc,gqc->gq", flat, flat) + gain
-    squared *= rest / images
-    return np.sqrt(np.maximum(squared, 0)).astype(np.float32).reshape(groups, k, cells)
-
-
-def unshrunk(whitening: NDArray[np.float32], weight: float) -> NDArray[np.float64]:
-    """The covariance behind a whitening matrix with this shrinkage, (channels, channels).
-
-    Shrinking keeps the trace, so what was shrunk to is known. Where everything was shrunk away,
-    the multiple of the identity is all that is left.
-    """
-    channels = len(whitening)
-    identity = np.eye(channels)
-    if weight >= 1 and np.array_equal(whitening, identity):
-        return np.zeros_like(identity)  # a place without any variation
-    lower = np.linalg.inv(whitening.astype(np.float64)).T
-    shrunk = lower @ lower.T
-    if weight >= 1:
-        return shrunk
-    return (shrunk - weight * np.trace(shrunk) / channels * identity) / (1 - weight)
-
-
-def oas_shrinkage(covariance: NDArray[np.floating[Any]], samples: int) -> float:
-    """Oracle-approximating shrinkage of a sample covariance towards a multiple of the identity.
-
-    Parameters
-    ----------
-    covariance : ndarray, (p, p)
-    samples : int
-        Independent observations behind it.
-
-    Returns
-    -------
-    float
-        0..1. Chen et al. (2010), equation 23.
-    """
-    size = covariance.shape[0]
-    trace = float(np.trace(covariance))
-    square = float(np.square(covariance, dtype=np.float64).sum())
-    above = (1 - 2 / size) * square + trace**2
-    below = (samples + 1 - 2 / size) * (square - trace**2 / size)
-    return 1.0 if below <= 0 else min(1.0, above / below)

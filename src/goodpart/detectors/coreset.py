@@ -3,8 +3,8 @@
 After Roth, Pemula, Zepeda, Schölkopf, Brox and Gehler, *Towards total recall in industrial anomaly
 detection* (PatchCore, 2022). The search is exact: one matrix product, with the bank's norms in it,
 and its least values. onnxruntime computes them, with as many threads as the backbone and without
-spinning: a second thread of numpy's own goes on spinning for milliseconds after its work, on the
-core that the backbone waits for.
+spinning: a second thread of numpy's own would go on spinning after its work, on the core that the
+backbone waits for.
 
 ``product.onnx`` and ``nearest.onnx`` beside this module are a product of two inputs, and a product
 and its minimum; their bytes are those that the test of this module builds with the ``onnx``

@@ -35,8 +35,8 @@ from goodpart.progress import Progress, track
 CANDIDATES = 20_000
 # Sides of a cell here, in cells of the grid.
 POOL = 2
-# Distances are taken along so many principal axes of the good parts' features, which hold nearly
-# all of what they vary in.
+# Distances are taken along so many principal axes of the good parts' features: fewer numbers to
+# compare than features.
 AXES = 96
 # Images from which the axes are learned.
 _SAMPLE = 32

@@ -25,8 +25,9 @@ DETECTORS: dict[str, tuple[str, str]] = {
 def default_detector(aligned: bool) -> str:
     """What is taken where none is asked for.
 
-    ``gaussian`` where parts are aligned. Where they are not, places mean less, and ``ensemble``
-    separates better for two milliseconds more (``benchmarks/ensemble_weight.py``).
+    ``gaussian`` where parts are aligned. Where they are not, places mean less: on average over such
+    images ``ensemble`` separates better (``benchmarks/ensemble_weight.py``), for a little more time
+    (``benchmarks/detectors.py``).
     """
     return "gaussian" if aligned else "ensemble"
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 def area_means(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float64]:
     """Means over the areas of larger pixels, which share smaller ones in proportion.
 
-    What ``cv2.INTER_AREA`` gives, in a third of its time: from a summed-area table, which holds
-    the sums up to whole pixels and, between two of them, is linear (Crow, 1984).
+    What ``cv2.INTER_AREA`` gives, but sooner: from a summed-area table (Crow, 1984), which holds
+    the sums up to whole pixels and, between two of them, is linear.
 
     Parameters
     ----------
