@@ -116,7 +116,7 @@ def test_a_detectors_own_limit_stands_until_a_rate_is_asked_for() -> None:
     limits, kept = set_again(story, LimitsSection(), own=True, why="trained")
     assert limits == Limits(13.0, 13.0) and kept["guarantee"] == "the detector's own"
     asked, kept = set_again(kept, LimitsSection(overkill=0.02), why="limits")
-    assert asked.ng == 147.0 and kept["guarantee"] == "cross-fitted"
+    assert asked.ng == pytest.approx(146.98) and kept["guarantee"] == "cross-fitted"
     assert set_again(kept, *first_wish(kept)[:1], own=first_wish(kept)[1], why="back")[0] == limits
 
 
@@ -144,7 +144,8 @@ def test_captures_of_one_part_are_said_and_count_once_where_held_out_together() 
     assert "part.captures=together" in apart["notes"][-1]
     story = story_of(scores, same_part=same, captures="together")
     limits, together = set_again(story, LimitsSection(overkill=0.1), why="trained")
-    assert together["images"] == 40 and limits.ng == 36.0, "the 37th of 40 parts"
+    assert together["images"] == 40
+    assert limits.ng == pytest.approx(35.9), "0.1 * 41 = 4.1 of the parts score higher: 36 to 39"
     assert "40 different good parts" in together["notes"][0]
     assert costs(together, limits)["overkill"]["n"] == 40
     assert choices(together)[-1]["overkill"] == pytest.approx(1 / 41)

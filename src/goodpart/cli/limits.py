@@ -12,10 +12,10 @@ from goodpart.errors import GoodpartError
 
 MEANINGS = {
     "split": "the good scores come from images that the detector never used. If the parts to come "
-    "are like them (same parts, camera and light), overkill is at most the rate on average",
+    "are like them (same parts, camera and light), overkill is at most the rate on average, "
+    "as long as good parts become rarer the higher the score",
     "cross-fitted": "each good image was scored by a model that did not see it. If the parts to "
-    "come are like them (same parts, camera and light), overkill is about the rate on average, "
-    "and at most twice the rate",
+    "come are like them (same parts, camera and light), overkill is about the rate on average",
 }
 
 
