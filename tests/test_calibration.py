@@ -19,7 +19,8 @@ from goodpart.calibration import (
 )
 from goodpart.decision import Limits
 from goodpart.errors import DataError, ModelError
-from goodpart.model import change_manifest, load, read_manifest
+from goodpart.model import load
+from goodpart.model_folder import change_manifest, read_manifest
 from goodpart.recipe import LimitsSection, parse_recipe
 
 
@@ -86,7 +87,7 @@ def test_a_change_that_cannot_be_written_leaves_the_manifest(saved: Any, monkeyp
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("goodpart.model.os.fsync", full)
+    monkeypatch.setattr("goodpart.model_folder.os.fsync", full)
     with pytest.raises(ModelError, match="No space left"):
         change_manifest(saved, level=1.0)
     assert (saved / "manifest.json").read_bytes() == whole

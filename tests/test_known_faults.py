@@ -20,7 +20,7 @@ from goodpart.calibration import write_limits
 from goodpart.detectors.engine import Network
 from goodpart.errors import ModelError
 from goodpart.exporting import export_onnx, to_onnx
-from goodpart.model import read_manifest
+from goodpart.model_folder import read_manifest
 from goodpart.parts.render import render_part
 from goodpart.recipe import LimitsSection, parse_recipe
 from goodpart.runtime.inspector import Inspector

@@ -25,7 +25,8 @@ from goodpart.decision.metrics import Rate
 from goodpart.detectors import Detector
 from goodpart.detectors.engine_check import EngineCheck
 from goodpart.errors import DataError, TrainingError
-from goodpart.model import Model, change_manifest, read_manifest
+from goodpart.model import Model
+from goodpart.model_folder import change_manifest, read_manifest
 from goodpart.parts.dataset import image_files, is_good_name, load_dataset
 from goodpart.progress import Progress, track
 from goodpart.recipe import LimitsSection, Recipe

@@ -1,16 +1,10 @@
 """A trained model: the recipe, the detector, the limits; inspect with it, save it, load it.
 
-On disk it is a folder: ``manifest.json`` and the files that it lists with their SHA-256. Nothing
-in it is executed on loading. It is written to a temporary folder and renamed, so that a crash
-leaves the old model or the new one.
+What lies on disk: :mod:`goodpart.model_folder`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -28,12 +22,11 @@ from goodpart.detectors.engine import EngineName
 from goodpart.detectors.engine_check import engine_for
 from goodpart.detectors.view import behind_view
 from goodpart.errors import DataError, ImageError, ModelError, RecipeError
+from goodpart.model_folder import MANIFEST, read_files, read_manifest, write_folder
 from goodpart.parts.read import Source, SourceImage, read_image
 from goodpart.parts.road import PartImage, Road, RoadState
 from goodpart.recipe import Recipe, parse_recipe
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 ARRAYS = "detector.safetensors"
 ROAD = "road.safetensors"
 
@@ -272,22 +265,6 @@ class Model:
         ModelError
             The folder exists and ``force`` is not given, or cannot be written.
         """
-        target = Path(path)
-        check_free(target, force=force)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-            temporary.mkdir()
-            try:
-                self._write(temporary)
-                _replace_folder(temporary, target)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-        except OSError as error:
-            raise ModelError(f"{target}: cannot be written: {error.strerror or error}") from None
-        return target
-
-    def _write(self, folder: Path) -> None:
         from safetensors.numpy import save
 
         state = self.detector.state()
@@ -297,12 +274,7 @@ class Model:
             files[ARRAYS] = save({k: np.ascontiguousarray(v) for k, v in state.arrays.items()})
         if self.road.arrays:
             files[ROAD] = save({k: np.ascontiguousarray(v) for k, v in self.road.arrays.items()})
-        for name, data in files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _write_synced(file, data)
         manifest = {
-            "format": FORMAT,
             "id": self.id,
             "detector": {
                 "name": self.detector.name,
@@ -315,12 +287,10 @@ class Model:
             "level": self.level,
             "calibration": self.calibration,
             "provenance": self.provenance,
-            "files": {
-                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                for name, data in sorted(files.items())
-            },
         }
-        _write_synced(folder / MANIFEST, _manifest_bytes(manifest))
+        target = Path(path)
+        write_folder(target, files, manifest, force=force)
+        return target
 
 
 def load(path: str | Path, *, engine: EngineName | None = None) -> Model:
@@ -345,7 +315,7 @@ def load(path: str | Path, *, engine: EngineName | None = None) -> Model:
     folder = Path(path)
     manifest = read_manifest(folder)
     try:
-        data = {name: _checked(folder, name, entry) for name, entry in manifest["files"].items()}
+        data = read_files(folder, manifest)
         entry = manifest["detector"]
         own = set(entry["files"])
         state = State(
@@ -375,113 +345,5 @@ def load(path: str | Path, *, engine: EngineName | None = None) -> Model:
         raise ModelError(f"{folder}: the manifest is damaged: {error!r}") from None
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a model folder, without loading the model.
-
-    Raises
-    ------
-    ModelError
-    """
-    try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder}: not a model folder (no {MANIFEST}); train one with: goodpart train"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{folder}: the manifest cannot be read: {error}") from None
-    try:
-        manifest = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"{folder}: the manifest is damaged: {error}") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(version, int):
-        raise ModelError(f"{folder}: the manifest is damaged: no format version")
-    if version > FORMAT:
-        raise ModelError(
-            f"{folder}: written by a newer goodpart (format {version}, this one reads up to "
-            f"{FORMAT}); update goodpart"
-        )
-    return manifest
-
-
-def change_manifest(folder: Path, **changes: Any) -> None:
-    """Change entries of a model folder's manifest, such as its limits; all or nothing.
-
-    Raises
-    ------
-    ModelError
-        The folder is no model, or cannot be written.
-    """
-    manifest = {**read_manifest(folder), **changes}
-    temporary = folder / f".{MANIFEST}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        try:
-            _write_synced(temporary, _manifest_bytes(manifest))
-            os.replace(temporary, folder / MANIFEST)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from None
-
-
-def _manifest_bytes(manifest: dict[str, Any]) -> bytes:
-    return json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False).encode("utf-8")
-
-
-def check_free(target: Path, *, force: bool) -> None:
-    """Refuse to overwrite.
-
-    Raises
-    ------
-    ModelError
-        The target exists and ``force`` is not given, or it is not a model at all.
-    """
-    if not target.exists():
-        return
-    if not force:
-        raise ModelError(f"{target}: exists already; give another --out or add --force")
-    if not (target / MANIFEST).is_file() and (target.is_file() or any(target.iterdir())):
-        raise ModelError(f"{target}: exists and is not a model; even --force leaves it alone")
-
-
-def _checked(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()):
-        raise ModelError(f"{folder}: the manifest names a file outside the folder: {name}")
-    try:
-        data = file.read_bytes()
-    except OSError:
-        raise ModelError(f"{folder}: {name} is missing; copy the whole folder again") from None
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise ModelError(f"{folder}: {name} has changed since training; copy the folder again")
-    return data
-
-
-def _write_synced(file: Path, data: bytes) -> None:
-    with open(file, "wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another; a crash in between leaves the old one beside it."""
-    if not target.exists():
-        os.replace(new, target)
-        return
-    old = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
-    os.replace(target, old)
-    try:
-        os.replace(new, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _ms(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
-
-
-__all__ = ["Model", "Prepared", "change_manifest", "check_free", "load", "read_manifest"]

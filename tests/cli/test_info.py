@@ -6,7 +6,8 @@ import json
 import shutil
 import tomllib
 
-from goodpart.model import load, read_manifest
+from goodpart.model import load
+from goodpart.model_folder import read_manifest
 
 
 def test_it_says_what_a_model_is_and_where_it_comes_from(goodpart, model_folder):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from goodpart.cli.app import main
-from goodpart.model import read_manifest
+from goodpart.model_folder import read_manifest
 from goodpart.parts.dataset import is_generated, load_dataset
 
 pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from goodpart.detectors import engine_check
 from goodpart.detectors.engine_check import EngineCheck
 from goodpart.errors import ModelError, TrainingError
 from goodpart.learning import learn
-from goodpart.model import read_manifest
+from goodpart.model_folder import read_manifest
 from goodpart.parts.render import render_part
 from goodpart.recipe import LimitsSection, parse_recipe
 

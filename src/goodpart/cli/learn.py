@@ -33,7 +33,8 @@ def command(
     Example: goodpart learn models/caps false_alarms/cap_17.png
     """
     from goodpart.learning import learn
-    from goodpart.model import check_free, load
+    from goodpart.model import load
+    from goodpart.model_folder import check_free
 
     if out is not None:
         check_free(out, force=force)

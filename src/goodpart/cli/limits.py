@@ -53,7 +53,7 @@ def command(
     """
     from goodpart.calibration import choices, costs, first_wish, write_limits
     from goodpart.decision import Limits
-    from goodpart.model import read_manifest
+    from goodpart.model_folder import read_manifest
 
     by_hand = ok is not None or ng is not None
     rates = overkill is not None or escape is not None or defects is not None

@@ -53,7 +53,7 @@ def command(
     Example: goodpart train data/caps --out models/caps
     """
     from goodpart.fitting import OUTLIER_SHEET, fit
-    from goodpart.model import check_free
+    from goodpart.model_folder import check_free
     from goodpart.recipe import Recipe, load_recipe, override
 
     check_free(out, force=force)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from goodpart.model import load, read_manifest
+from goodpart.model import load
+from goodpart.model_folder import read_manifest
 
 
 def describe(folder: Path) -> dict[str, Any]:
