@@ -12,7 +12,8 @@ from PIL import Image
 
 from goodpart.errors import DataError
 from goodpart.parts.dataset import load_dataset
-from goodpart.parts.prepare import find_trays, prepare, read_index
+from goodpart.parts.prepare import find_trays, prepare
+from goodpart.parts.prepare_index import read_index
 from goodpart.parts.read import read_image
 from goodpart.parts.warp import warp_part
 from goodpart.recipe import Recipe

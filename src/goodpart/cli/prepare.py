@@ -44,7 +44,8 @@ def command(
 
     Example: goodpart prepare data/trays data/caps --preview
     """
-    from goodpart.parts.prepare import check_recipe, find_trays, fingerprint, prepare
+    from goodpart.parts.prepare import find_trays, fingerprint, prepare
+    from goodpart.parts.prepare_index import check_recipe
 
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; give a folder to write to")

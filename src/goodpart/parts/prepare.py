@@ -1,14 +1,11 @@
 """Trays to part images on disk: a data folder that every verb accepts, and its index.
 
-Each tray's parts are written first and then listed in the index in one go, so that a run that is
-stopped has lost nothing and the next one goes on with the trays that are missing.
+Each tray's parts are written first and then listed in the index (:mod:`.prepare_index`).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 from collections import Counter
@@ -25,23 +22,12 @@ from goodpart.drawing import as_picture
 from goodpart.errors import DataError, ImageError
 from goodpart.parts.dataset import GOOD, INDEX_NAME, SHEET_NAME, image_files, is_good_name
 from goodpart.parts.find import Found, TrayFinder, create_finder
+from goodpart.parts.prepare_index import COLUMNS, append, begin, read_index
 from goodpart.parts.read import SourceImage, read_image
 from goodpart.parts.warp import warp_part
 from goodpart.progress import Progress, track
 from goodpart.recipe import Recipe, dump_recipe
 
-COLUMNS = (
-    "file",
-    "source",
-    "tray",
-    "pocket",
-    "class",
-    "reason",
-    "match",
-    "transform",
-    "sha256",
-    "recipe",
-)
 PARQUET_NAME = "index.parquet"
 SHEET_IMAGES = 60
 
@@ -224,7 +210,7 @@ def prepare(
     mark = fingerprint(recipe, arrays)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        done = _begin(out, mark, force=force)
+        done = begin(out, mark, force=force)
         todo = [tray for tray in trays if tray.name not in done]
         summary = Summary(len(trays), len(todo))
         unreadable = 0
@@ -238,7 +224,7 @@ def prepare(
                     summary.messages.append(str(error))
                     continue
                 rows = _write_parts(tray, image, finder, recipe, out, mark, summary)
-                _append(out / INDEX_NAME, rows)
+                append(out / INDEX_NAME, rows)
         finally:
             if (out / INDEX_NAME).is_file():
                 _write_extras(out)
@@ -303,84 +289,6 @@ def _write_png(path: Path, pixels: NDArray[Any]) -> None:
     draft = path.with_name(f".{path.name}.part")
     draft.write_bytes(data.tobytes())
     os.replace(draft, path)
-
-
-def read_index(path: Path) -> list[dict[str, str]]:
-    """Rows of an index; a tray whose last line was torn off is left out, to be done again.
-
-    Raises
-    ------
-    DataError
-        It was not written by ``prepare``.
-    """
-    if not path.is_file():
-        return []
-    try:
-        text = path.read_text(encoding="utf-8")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=False)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise DataError(f"{path}: was not written by prepare; give another folder")
-        rows = [row for row in reader if None not in row and None not in row.values()]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is damaged: {error}") from None
-    if rows and not text.endswith("\n"):
-        torn = rows[-1]["tray"]
-        rows = [row for row in rows if row["tray"] != torn]
-    return rows
-
-
-def check_recipe(out: Path, mark: str, *, force: bool) -> None:
-    """Raise where a folder was prepared with another recipe.
-
-    Raises
-    ------
-    DataError
-    """
-    rows = read_index(out / INDEX_NAME)
-    if any(row["recipe"] != mark for row in rows) and not force:
-        raise DataError(
-            f"{out}: was prepared with another recipe; give another folder, or --force to "
-            "replace its part images"
-        )
-
-
-def _begin(out: Path, mark: str, *, force: bool) -> set[str]:
-    """Trays that are done; with ``force`` and another recipe, make room."""
-    check_recipe(out, mark, force=force)
-    index = out / INDEX_NAME
-    rows = read_index(index)
-    kept = [row for row in rows if row["recipe"] == mark]
-    root = out.resolve()
-    for row in rows:
-        stale = (out / row["file"]).resolve()
-        if row["recipe"] != mark and row["file"] and stale.is_relative_to(root):
-            stale.unlink(missing_ok=True)
-    if kept:
-        _rewrite(index, kept)
-    else:
-        index.unlink(missing_ok=True)
-    return {row["tray"] for row in kept}
-
-
-def _rewrite(index: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """The index without a torn line."""
-    draft = index.with_name(f".{index.name}.part")
-    with open(draft, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(draft, index)
-
-
-def _append(index: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """All rows of a tray in one write."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if not index.exists():
-        writer.writeheader()
-    writer.writerows(rows)
-    with open(index, "a", encoding="utf-8", newline="") as file:
-        file.write(text.getvalue())
 
 
 def _write_extras(out: Path) -> None:
