@@ -1,8 +1,8 @@
 """Alignment by the whole picture: shift, size and angle against the median good part.
 
-A coarse search correlates edges by FFT over all shifts (and angles); an inverse-compositional
-Lucas-Kanade fit (Baker and Matthews, 2004) with gain, offset and robust weights makes it
-sub-pixel, indifferent to light, and not to be moved by a defect.
+A coarse search correlates edges by FFT over all shifts (and angles, between which a parabola
+tells the highest). An inverse-compositional Lucas-Kanade fit (Baker and Matthews, 2004) with gain,
+offset and robust weights makes it sub-pixel, indifferent to light, and not to be moved by a defect.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.parts.medians import median_of
 from goodpart.parts.views import COARSE_SIDE, Location, Views
 from goodpart.recipe import AlignSection
 
@@ -21,6 +22,7 @@ _SEARCH_SIDE = 64
 _SEARCH_ANGLES = 48
 _HYPOTHESES = 2
 _ITERATIONS = 10
+_MOST_SCALED = 2.0
 _BLUR = 1.5
 # The fit looks at every so many pixels, in rows that are shifted against each other.
 _STRIDE = 3
@@ -65,8 +67,8 @@ class TemplateAligner:
         template = cv2.GaussianBlur(arrays["template"].astype(np.float32), (0, 0), _BLUR)
         self._shape = (template.shape[0], template.shape[1])
         self._edges = edges_of(template)
-        self._design = _design(template, turns=self._any_angle)
-        self._spectra, self._angles = _spectra(template, self._any_angle)
+        self._step = _Step(_design(template, turns=self._any_angle))
+        self._spectra = _spectra(template, self._any_angle)
 
     def locate(self, views: Views) -> Location | None:
         """Find the part, or ``None``."""
@@ -98,30 +100,30 @@ class TemplateAligner:
         """The most promising coarse positions, template to image."""
         height, width = image.shape
         factor = _SEARCH_SIDE / COARSE_SIDE
-        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        spectrum = np.fft.rfft2(_padded(edges_of(small)))
-        likeness = np.fft.irfft2(spectrum * self._spectra, s=(_PADDED, _PADDED))
-        flat = likeness.reshape(len(self._angles), -1)
-        places = flat.argmax(axis=1)
-        order = np.argsort(-flat[np.arange(len(flat)), places])[:_HYPOTHESES]
+        spectrum = cv2.dft(_padded(_small(edges_of(image))))
+        heights = np.empty(len(self._spectra))
+        places = []
+        for index, turned in enumerate(self._spectra):
+            product = cv2.mulSpectrums(spectrum, turned, 0, conjB=True)
+            likeness = cv2.dft(product, flags=cv2.DFT_INVERSE)
+            _, heights[index], _, place = cv2.minMaxLoc(likeness)
+            places.append(place)
         starts = []
-        for index in order:
-            row, column = divmod(int(places[index]), _PADDED)
-            dy, dx = (v - _PADDED if v >= _PADDED // 2 else v for v in (row, column))
+        for index in _peaks(heights)[:_HYPOTHESES]:
+            dx, dy = (v - _PADDED if v >= _PADDED // 2 else v for v in places[index])
             # Both lie in the middle of their padding: shift zero means middle on middle.
             middle = ((width - 1) / 2 + dx / factor, (height - 1) / 2 + dy / factor)
-            starts.append(_turn(self._angles[index], self._shape, middle))
+            angle = (index + _vertex(heights, index)) * 2 * np.pi / len(heights)
+            starts.append(_turn(angle, self._shape, middle))
         return starts
 
     def _fit(self, image: NDArray[Any], start: NDArray[np.float64]) -> NDArray[np.float64]:
         height, width = self._shape
-        matrix, design = start, self._design
-        # The last two columns are gain and offset.
-        count = design.shape[1] - 2
+        matrix, count = start, self._step.moves
         half = max(height, width) / 2
         for _ in range(_ITERATIONS):
             values = self._warped(image, matrix).ravel()[::_STRIDE]
-            solved = _weighted(design, values)
+            solved = self._step.solve(values)
             gain = solved[count]
             if abs(gain) < 1e-3:
                 break
@@ -132,12 +134,37 @@ class TemplateAligner:
                 self._shape, half, float(dx), float(dy), float(grow), float(turn)
             )
             matrix = matrix @ np.linalg.inv(change)
+            # Parts are all of about one size: a fit that runs away (nothing to hold on to, as in
+            # an empty image) found nothing.
+            if not 1 / _MOST_SCALED < np.hypot(matrix[0, 0], matrix[1, 0]) < _MOST_SCALED:
+                return start
             if max(abs(dx), abs(dy), abs(grow), abs(turn)) < 0.02:
                 break
         return matrix
 
 
+def _peaks(heights: NDArray[Any]) -> list[int]:
+    """Angles that fit better than their neighbours in the circle, best first."""
+    higher = (heights >= np.roll(heights, 1)) & (heights >= np.roll(heights, -1))
+    found = np.flatnonzero(higher)
+    return [int(index) for index in found[np.argsort(-heights[found])]]
+
+
+def _vertex(heights: NDArray[Any], index: int) -> float:
+    """How far from a peak, in steps, the parabola through it and its neighbours is highest."""
+    left, peak, right = (float(heights[(index + side) % len(heights)]) for side in (-1, 0, 1))
+    bend = left - 2 * peak + right
+    return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
 _PADDED = 2 * _SEARCH_SIDE
+
+
+def _small(edges: NDArray[Any]) -> NDArray[Any]:
+    """Edges at the size of the search, of unit norm."""
+    factor = _SEARCH_SIDE / COARSE_SIDE
+    small: Any = cv2.resize(edges, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return np.asarray(small / (np.linalg.norm(small) + 1e-6))
 
 
 def _padded(edges: NDArray[Any]) -> NDArray[Any]:
@@ -148,23 +175,19 @@ def _padded(edges: NDArray[Any]) -> NDArray[Any]:
     return field
 
 
-def _spectra(
-    template: NDArray[Any], any_angle: bool
-) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
-    """Conjugate spectra of the template's edges, turned by each angle of the search."""
-    count = _SEARCH_ANGLES if any_angle else 1
-    angles = np.arange(count, dtype=np.float64) * (2 * np.pi / count)
-    factor = _SEARCH_SIDE / COARSE_SIDE
-    small: Any = cv2.resize(template, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    edges = edges_of(small)
+def _spectra(template: NDArray[Any], any_angle: bool) -> list[NDArray[np.float32]]:
+    """Spectra, as OpenCV packs them, of the template's edges turned by each angle of the search."""
+    edges = edges_of(template)
     shape = (edges.shape[0], edges.shape[1])
     middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
-    fields = []
-    for angle in angles:
+    spectra = []
+    for angle in np.arange(_SEARCH_ANGLES if any_angle else 1) * (2 * np.pi / _SEARCH_ANGLES):
         turn = _turn(float(angle), shape, middle)
-        turned = cv2.warpAffine(edges, turn[:2], (shape[1], shape[0]))
-        fields.append(np.conj(np.fft.rfft2(_padded(turned))))
-    return np.stack(fields).astype(np.complex64), angles
+        # Turned at the full size and to unit norm again: interpolation blurs most angles but not
+        # quarter turns, which would then look the most alike whatever the part's angle.
+        turned = _small(cv2.warpAffine(edges, turn[:2], (shape[1], shape[0])))
+        spectra.append(np.asarray(cv2.dft(_padded(turned)), dtype=np.float32))
+    return spectra
 
 
 def _turn(angle: float, shape: tuple[int, int], middle: tuple[float, float]) -> NDArray[np.float64]:
@@ -197,7 +220,7 @@ def _about_middle(
 
 
 def _design(template: NDArray[Any], *, turns: bool) -> NDArray[np.float32]:
-    """Columns: shift x, shift y, growth, (turn,) gain, offset; one row for each pixel used."""
+    """Rows: shift x, shift y, growth, (turn,) gain, offset; one column for each pixel used."""
     height, width = template.shape
     along_y, along_x = np.gradient(template)
     half = max(height, width) / 2
@@ -207,25 +230,46 @@ def _design(template: NDArray[Any], *, turns: bool) -> NDArray[np.float32]:
     if turns:
         parts.append(along_y * x - along_x * y)
     parts += [template, np.ones_like(template)]
-    return np.stack([part.ravel()[::_STRIDE] for part in parts], axis=1).astype(np.float32)
+    return np.stack([part.ravel()[::_STRIDE] for part in parts]).astype(np.float32)
 
 
-def _weighted(design: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Least squares, then once more with Tukey's biweight."""
-    weights = np.ones(len(values), dtype=np.float32)
-    solved: NDArray[np.float64] = np.zeros(design.shape[1])
-    for _ in range(2):
-        weighted = design * weights[:, None]
-        normal = (weighted.T @ design).astype(np.float64)
-        normal.flat[:: len(normal) + 1] *= 1 + 1e-6
-        normal.flat[:: len(normal) + 1] += 1e-6
-        solved = np.asarray(
-            np.linalg.solve(normal, (weighted.T @ values).astype(np.float64)), dtype=np.float64
-        )
-        residual = np.abs(values - design @ solved.astype(np.float32))
-        scale = 1.4826 * float(np.median(residual)) + 1e-3
-        weights = np.square(1 - np.minimum(np.square(residual / (4.685 * scale)), 1.0))
-    return solved
+class _Step:
+    """One step of the fit: least squares, then once more with Tukey's biweight.
+
+    Parameters
+    ----------
+    design : ndarray of float32, (moves + 2, pixels)
+        See :func:`_design`.
+
+    Attributes
+    ----------
+    moves : int
+        How many of the solved numbers move the part; gain and offset follow.
+    """
+
+    def __init__(self, design: NDArray[np.float32]) -> None:
+        self.moves = len(design) - 2
+        self._design = design
+        exact = design.astype(np.float64)
+        # Without weights the normal equations are the same for every image.
+        self._plain = np.linalg.inv(_steadied(exact @ exact.T)).astype(np.float64)
+
+    def solve(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The coefficients (moves + 2) for pixels (pixels,)."""
+        first = self._plain @ (self._design @ values).astype(np.float64)
+        residual = np.abs(values - first.astype(np.float32) @ self._design)
+        scale = np.float32(4.685 * (1.4826 * median_of(residual) + 1e-3))
+        weights = np.square(1 - np.minimum(np.square(residual / scale), 1))
+        weighted = self._design * weights
+        normal = _steadied((weighted @ self._design.T).astype(np.float64))
+        return np.linalg.solve(normal, (weighted @ values).astype(np.float64))
+
+
+def _steadied(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal equations that can be solved whatever the template shows."""
+    normal.flat[:: len(normal) + 1] *= 1 + 1e-6
+    normal.flat[:: len(normal) + 1] += 1e-6
+    return normal
 
 
 def learn_template(

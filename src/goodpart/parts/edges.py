@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.parts.medians import median_of
 from goodpart.parts.search import Shape
 
 # Edges weaker than this share of the strong ones are left out.
@@ -345,12 +346,6 @@ def _edges_along_normals(grey: NDArray[Any], example: Example, pose: Pose, reach
     return _Seen(normals, offsets, peak / (2 * _STEP), inside)
 
 
-def _middle(values: NDArray[np.float64]) -> float:
-    """The upper median: np.median's care for special cases takes longer than all the rest."""
-    half = len(values) // 2
-    return float(np.partition(values, half)[half])
-
-
 def _solved(pose: Pose, example: Example, seen: _Seen, reach: float) -> Pose:
     """The pose after one weighted least squares step, Tukey's biweight on the residuals.
 
@@ -365,13 +360,13 @@ def _solved(pose: Pose, example: Example, seen: _Seen, reach: float) -> Pose:
     grow = towards * reference * pose.factor
     # factor * (1 + a + i b), centre + (c + i d): growth, turn, shift.
     design = np.column_stack([grow.real, -grow.imag, towards.real, -towards.imag])
-    usual = _middle(seen.strength[used])
+    usual = median_of(seen.strength[used])
     base = np.where(used, np.minimum(seen.strength / usual, 1.0), 0.0)
     base[~example.outer] *= _INNER_WEIGHT
     solved = np.zeros(4)
     for _ in range(2):
         residual = seen.offsets - design @ solved
-        spread = max(1.4826 * _middle(np.abs(residual[used])), _SPREAD * reach)
+        spread = max(1.4826 * median_of(np.abs(residual[used])), _SPREAD * reach)
         ratio = np.minimum(np.square(residual / (4.685 * spread)), 1.0)
         weight = base * np.square(1 - ratio)
         normal = design.T @ (design * weight[:, None])

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from goodpart.parts.medians import median_of
+
 Frame = NDArray[np.float64]
 
 _LEVELS = 8
@@ -196,14 +198,6 @@ def refine(
     return untwisted(frame), support
 
 
-def _median(values: NDArray[np.float64]) -> float:
-    """Of one axis: numpy's own spends most of its time on cases that do not occur here."""
-    middle = len(values) // 2
-    if len(values) % 2:
-        return float(np.partition(values, middle)[middle])
-    return float(np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1].mean())
-
-
 _ANGLES = np.arange(_RAYS) * (2 * np.pi / _RAYS)
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 _ROWS = np.arange(_RAYS)
@@ -248,7 +242,7 @@ def _step(
         return None
     design = _DESIGN[:, :3] if circle else _DESIGN
     strength = np.where(valid, peak, 0.0)
-    weights = np.minimum(strength / (_median(strength[valid]) + 1e-9), 1.0)
+    weights = np.minimum(strength / (median_of(strength[valid]) + 1e-9), 1.0)
     solved = _robust(design, offsets, weights)
     residual = np.abs(offsets - design @ solved)
     support = float(np.mean((residual < max(0.015, spacing)) & valid))
@@ -264,10 +258,10 @@ def _robust(
     """Least squares with Tukey's biweight (Beaton and Tukey, 1974), started from the median."""
     used = weights > 0
     solved = np.zeros(design.shape[1])
-    solved[2] = _median(values[used])
+    solved[2] = median_of(values[used])
     for _ in range(5):
         residual = values - design @ solved
-        scale = 1.4826 * _median(np.abs(residual[used])) + 1e-4
+        scale = 1.4826 * median_of(np.abs(residual[used])) + 1e-4
         ratio = np.minimum(np.square(residual / (4.685 * scale)), 1.0)
         w = weights * np.square(1 - ratio)
         normal = design.T @ (design * w[:, None])
