@@ -184,7 +184,7 @@ def _spectra(template: NDArray[Any], any_angle: bool) -> list[NDArray[np.float32
     for angle in np.arange(_SEARCH_ANGLES if any_angle else 1) * (2 * np.pi / _SEARCH_ANGLES):
         turn = _turn(float(angle), shape, middle)
         # Turned at the full size and to unit norm again: interpolation blurs most angles but not
-        # quarter turns, which would then look the most alike whatever the part's angle.
+        # quarter turns, which would have an advantage.
         turned = _small(cv2.warpAffine(edges, turn[:2], (shape[1], shape[0])))
         spectra.append(np.asarray(cv2.dft(_padded(turned)), dtype=np.float32))
     return spectra
