@@ -30,13 +30,12 @@ from goodpart.generators.adversarial import HEALTHY, PICTURES, Adversarial, to_b
 from goodpart.generators.base import LARGEST, Generator, Shape
 from goodpart.generators.collapse import Collapse, Handling
 from goodpart.generators.registry import create_generator
+from goodpart.model_folder import FORMAT, MANIFEST, read_files, write_folder
 from goodpart.progress import Progress
 from goodpart.training.checkpoint import fingerprint
 from goodpart.training.curves import curve_files
 from goodpart.training.loop import LAST, Outcome, Schedule, start, train
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 WEIGHTS = "generator.safetensors"
 COLLAPSES = "collapses.json"
 # Twice from the last good checkpoint, then a person has to decide.
@@ -85,36 +84,23 @@ class TrainedGenerator:
                 yield from to_bytes(self.network(torch.from_numpy(noise)))
 
     def save(self, folder: Path) -> None:
-        """Write the folder, which must not exist.
+        """Write the folder.
 
         Raises
         ------
         ModelError
-            It cannot be written.
+            It exists already or cannot be written.
         """
         weights = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
         files = {**self.files, WEIGHTS: save_tensors(weights)}
         manifest = {
-            "format": FORMAT,
             "kind": "generator",
             "id": self.id,
             "generator": {"name": self.generator.name, "settings": self.generator.settings()},
             "shape": asdict(self.shape),
             "provenance": self.provenance,
-            "files": {
-                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                for name, data in sorted(files.items())
-            },
         }
-        try:
-            folder.mkdir(parents=True)
-            for name, data in files.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(data)
-            text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-            (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ModelError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        write_folder(folder, files, manifest)
 
 
 def load_generator(folder: Path) -> TrainedGenerator:
@@ -139,10 +125,7 @@ def load_generator(folder: Path) -> TrainedGenerator:
         raise ModelError(f"{folder}: written by a newer goodpart; update goodpart")
     try:
         entry = manifest["generator"]
-        files = {
-            name: _checked(folder, name, about["sha256"])
-            for name, about in manifest["files"].items()
-        }
+        files = read_files(folder, manifest)
         shape = Shape(**{key: int(value) for key, value in manifest["shape"].items()})
         sides = (shape.height, shape.width)
         if shape.channels not in (1, 3) or min(sides) < 32 or max(sides) > LARGEST:
@@ -158,19 +141,6 @@ def load_generator(folder: Path) -> TrainedGenerator:
         raise ModelError(f"{folder}: the generator is damaged: {text}") from None
     except (SafetensorError, RecipeError) as error:
         raise ModelError(f"{folder}: not a generator of this version: {error}") from None
-
-
-def _checked(folder: Path, name: str, sha256: str) -> bytes:
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()):
-        raise ModelError(f"{folder}: the manifest names a file outside the folder: {name}")
-    try:
-        data = file.read_bytes()
-    except OSError:
-        raise ModelError(f"{folder}: {name} is missing; copy the whole folder again") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ModelError(f"{folder}: {name} has changed since training; copy the folder again")
-    return data
 
 
 def train_generator(
