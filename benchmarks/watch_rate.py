@@ -18,6 +18,9 @@ from watch_common import Line, detector_of, encoded, make_model, others_load, re
 
 AHEAD = 20
 """How many images wait in the inbox or are claimed."""
+WARM_UP = 60.0
+"""Seconds in which caches fill (7 MiB in the first minute, then nothing for minutes): they are no
+growth, and a short measurement would show little else."""
 
 
 def measure(
@@ -30,7 +33,8 @@ def measure(
     line.start()
     line.running()
     start = time.monotonic()
-    dropped, samples, next_sample = 0, [], start + seconds / 10
+    first_sample = max(seconds / 10, min(WARM_UP, seconds / 2))
+    dropped, samples, next_sample = 0, [], start + first_sample
     counts = []
     while (now := time.monotonic()) < start + seconds:
         waiting = sum(1 for _ in line.inbox.iterdir())
