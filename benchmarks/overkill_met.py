@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from results import write_table
+from results import told, write_table
 
 from goodpart.calibration import set_again
-from goodpart.decision.limits import clopper_pearson
 from goodpart.fitting import fit
 from goodpart.model import Model
 from goodpart.parts.dataset import load_dataset
@@ -30,13 +29,6 @@ from goodpart.recipe import LimitsSection
 def limit_for(model: Model, rate: float) -> float:
     """The limit that this model would get for an overkill of ``rate``."""
     return set_again(model.calibration, LimitsSection(overkill=rate), why="benchmark")[0].ng
-
-
-def told(above: list[bool]) -> str:
-    """How many are, with the rate and its exact 95 % bounds."""
-    count, n = sum(above), len(above)
-    low, high = clopper_pearson(count, n)
-    return f"{count} of {n}: {count / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 def judged(
@@ -68,14 +60,15 @@ def main() -> None:
         found = judged(images, int(given["FOLDS"]), rates)
         scored = [(path, score, limits) for path, score, limits in found if score is not None]
         for place, rate in enumerate(rates):
-            above = [(path, score > limits[place]) for path, score, limits in scored]
+            above = {path: score > limits[place] for path, score, limits in scored}
+            usual = {path: ng for path, ng in above.items() if str(path) not in odd}
             rows.append(
                 [
                     name,
                     everything.detector.name,
                     f"{rate:.0%}",
-                    told([ng for _, ng in above]),
-                    told([ng for path, ng in above if str(path) not in odd]),
+                    told(sum(above.values()), len(above)),
+                    told(sum(usual.values()), len(usual)),
                     str(len(found) - len(scored)),
                 ]
             )

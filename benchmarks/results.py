@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from goodpart.decision.limits import clopper_pearson
+
 FOLDER = Path(__file__).parent / "results"
 
 
@@ -26,6 +28,12 @@ def machine() -> str:
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = names[0] if names else name
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def told(count: int, n: int) -> str:
+    """A count with its rate and the exact 95 % bounds of it."""
+    low, high = clopper_pearson(count, n)
+    return f"{count} of {n}: {count / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 def write_table(

@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from results import write_table
+from results import told, write_table
 
 from goodpart.decision import Verdict
-from goodpart.decision.limits import clopper_pearson
 from goodpart.fitting import fit
 from goodpart.gathering import complete_recipe, cut_parts, gather
 from goodpart.parts.road import Road
@@ -35,12 +34,6 @@ def shared_out(data: Path, folds: int) -> tuple[list[Path], list[int], list[int]
     place = np.random.default_rng(0).permutation(len(parts)) % folds
     fold_of = dict(zip(parts, place.tolist(), strict=True))
     return [Path(name) for name in cut.names], cut.shown, [fold_of[part] for part in cut.shown]
-
-
-def told(count: int, n: int) -> str:
-    """A count with its rate and the exact 95 % bounds of it."""
-    low, high = clopper_pearson(count, n)
-    return f"{count} of {n}: {count / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 def main() -> None:

@@ -19,8 +19,7 @@ from watch_common import Line, detector_of, encoded, make_model, others_load, re
 AHEAD = 20
 """How many images wait in the inbox or are claimed."""
 WARM_UP = 60.0
-"""Seconds in which caches fill (7 MiB in the first minute, then nothing for minutes): they are no
-growth, and a short measurement would show little else."""
+"""Seconds in which caches fill: that is no growth, and a short run would show little else."""
 
 
 def measure(

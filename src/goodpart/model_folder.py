@@ -1,4 +1,4 @@
-"""A model on disk: ``manifest.json`` and the files that it lists with their SHA-256.
+"""A model or a generator on disk: ``manifest.json`` and the files that it lists with their SHA-256.
 
 Nothing in it is executed on loading. It is written to a temporary folder and renamed, so that a
 crash leaves the old model or the new one.
